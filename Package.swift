@@ -65,7 +65,7 @@ let package = Package(
         library("ProcessRunner", ["HarnessCore", subprocess, systemPackage]),
         library("KernelSource", ["HarnessCore", "ContentDigest", "ProcessRunner"]),
         library("PatchSeries", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"]),
-        library("KernelBuild", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"]),
+        library("KernelBuild", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", toml]),
         library("GuestImage", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelModules"]),
         library("VirtualMachine", ["HarnessCore"]),
         library("QEMU", ["HarnessCore", "ProcessRunner", "VirtualMachine", toml]),
