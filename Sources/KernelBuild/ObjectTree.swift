@@ -130,7 +130,7 @@ struct ObjectTree: Sendable {
             + ["KCFLAGS=" + (maps + user).joined(separator: " "), "KAFLAGS=" + maps.joined(separator: " ")]
     }
 
-    private func makeQuietly(_ targets: [String]) async throws {
+    func makeQuietly(_ targets: [String]) async throws {
         try await builder.runner.check(Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment))
     }
 

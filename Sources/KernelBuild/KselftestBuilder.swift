@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import ContentDigest
+import Foundation
+import HarnessCore
+import ProcessRunner
+
+/// One test program of the kernel's own selftests, built from the base's tree.
+public struct KselftestProgram: Sendable, Equatable {
+    /// The static executable.
+    public var path: String
+    /// The cases as the program's harness names them (`hmm.hmm_device_private.open_close`); empty if it cannot list them.
+    public var cases: [String]
+}
+
+/// Builds tools/testing/selftests/mm/hmm-tests of the tree that the kernel itself was built from; never from a copy of ours.
+public struct KselftestBuilder: Sendable {
+    private let builder: KernelBuilder
+
+    /// A builder that shares folders, tools and locks with the kernel's.
+    public init(_ builder: KernelBuilder) { self.builder = builder }
+
+    /// The program for an input, from the cache or built now.
+    ///
+    /// - Parameter git: runs git on the store, so that an unchanged selftest is recognised without a checkout.
+    /// - Throws: ``LabError`` `kselftest-build-failed` (exit 2).
+    public func build(
+        _ input: KernelInput, config: ConfigRequest, git: @Sendable ([String]) async throws -> String
+    ) async throws -> KselftestProgram {
+        let toolchain = try await Toolchain.detect(environment: builder.environment, runner: builder.runner)
+        var signature = Signature()
+        signature.add("recipe", "1")
+        // What the program is made of: its folder, the headers it reads from the tree, and the exported headers.
+        for path in ["tools/testing/selftests", "lib/test_hmm_uapi.h", "mm/gup_test.h", "include/uapi", "arch/x86/include/uapi"] {
+            signature.add(path, try await git(["rev-parse", "\(input.commit):\(path)"]).trimmingSpaces.description)
+        }
+        signature.add("compiler", toolchain.identity["compiler"] ?? "")
+        let folder = try builder.cache.path("kselftests", signature.digest.hexadecimal)
+        if !Files.exists(folder + "/hmm-tests") {
+            try await build(input, config, toolchain, final: folder)
+        }
+        return KselftestProgram(path: folder + "/hmm-tests", cases: try await cases(folder + "/hmm-tests"))
+    }
+
+    private func build(
+        _ input: KernelInput, _ config: ConfigRequest, _ toolchain: Toolchain, final: String
+    ) async throws {
+        let work = try builder.cache.folder("work", input.baseIdentifier)
+        let lock = try await FileLock.acquire(work + "/build.lock")
+        defer { _ = lock }
+        builder.progress(.step("Building the base's own hmm-tests"))
+        let source = try await builder.checkOut(input)
+        let tree = ObjectTree(
+            builder: builder, input: input, config: config, toolchain: toolchain, source: source,
+            objects: "\(work)/obj-\(config.flavour)-\(config.digest.short)")
+        let staging = try builder.cache.stagingFolder()
+        do {
+            try await tree.makeQuietly(["headers_install", "INSTALL_HDR_PATH=\(staging)/headers"])
+            let selftests = source + "/tools/testing/selftests"
+            let sources = try Self.sources(of: "hmm-tests.c", in: selftests + "/mm").map { "\(selftests)/mm/\($0)" }
+            let output = try await builder.runner.run(
+                Command(
+                    toolchain.compiler[0],
+                    toolchain.compiler.dropFirst() + [
+                        "-O2", "-static", "-D_GNU_SOURCE=", "-w", "-isystem", staging + "/headers/include", "-I" + source,
+                        "-I" + selftests, "-I\(source)/tools/include", "-o", staging + "/hmm-tests",
+                    ] + sources + ["-lpthread"]))
+            guard output.ending.isSuccess else {
+                let failure = BuildFailure(log: output.standardError.split(separator: "\n"), source: source)
+                throw LabError(
+                    "kselftest-build-failed", exit: .buildFailed, "The base's own hmm-tests do not build",
+                    cause: failure.lines.joined(separator: "\n"), next: "Leave the suite kselftest:mm/hmm out.")
+            }
+            try FileManager.default.removeItem(atPath: staging + "/headers")
+            try builder.cache.publish(staging, as: final)
+        } catch {
+            try? FileManager.default.removeItem(atPath: staging)
+            throw error
+        }
+    }
+
+    /// A source file and, transitively, the `.c` files beside it whose headers it includes.
+    static func sources(of first: String, in folder: String) throws -> [String] {
+        var found = [first]
+        var position = 0
+        while position < found.count {
+            let text = try Files.text("\(folder)/\(found[position])")
+            for line in text.split(separator: "\n") where line.hasPrefix("#include \"") {
+                let header = line.dropFirst("#include \"".count).prefix { $0 != "\"" }
+                guard header.hasSuffix(".h"), !header.contains("/") else { continue }
+                let candidate = header.dropLast(2) + ".c"
+                if !found.contains(String(candidate)), Files.exists("\(folder)/\(candidate)") { found.append(String(candidate)) }
+            }
+            position += 1
+        }
+        return found
+    }
+
+    /// Asks the program for its cases (`-l` of kselftest_harness.h: a table of fixtures, variants and tests).
+    private func cases(_ program: String) async throws -> [String] {
+        let output = try await builder.runner.run(Command(program, ["-l"]), deadline: .seconds(10))
+        return Self.cases(inListing: output.standardError + output.standardOutput)
+    }
+
+    /// Every combination of a fixture's variants and tests.
+    static func cases(inListing text: String) -> [String] {
+        var cases: [String] = []
+        var fixture = ""
+        var variants: [String] = []
+        var tests: [String] = []
+        func flush() {
+            for variant in variants.isEmpty ? [""] : variants {
+                cases += tests.map { [fixture, variant, $0].filter { !$0.isEmpty }.joined(separator: ".") }
+            }
+            (variants, tests) = ([], [])
+        }
+        // Columns of 20 and 25 characters, each followed by a space.
+        for line in text.split(separator: "\n") where !line.hasPrefix("#") && !line.hasPrefix("---") {
+            let padded = line.padding(toLength: max(line.count, 47), withPad: " ", startingAt: 0)
+            let first = padded.prefix(20).trimmingSpaces
+            let variant = padded.dropFirst(21).prefix(25).trimmingSpaces
+            let test = padded.dropFirst(47).trimmingSpaces
+            if !first.isEmpty {
+                flush()
+                fixture = String(first)
+            }
+            if !variant.isEmpty { variants.append(String(variant)) }
+            if !test.isEmpty { tests.append(String(test)) }
+        }
+        flush()
+        return cases
+    }
+}
