@@ -63,7 +63,9 @@ public struct Cache: Sendable {
         let parent = root + "/staging"
         for name in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] {
             guard let owner = name.split(separator: "-").first.flatMap({ pid_t($0) }) else { continue }
-            if kill(owner, 0) != 0 && errno == ESRCH { try? FileManager.default.removeItem(atPath: parent + "/" + name) }
+            if kill(owner, 0) != 0 && errno == ESRCH {
+                try? FileManager.default.removeItem(atPath: parent + "/" + name)
+            }
         }
     }
 

@@ -19,7 +19,8 @@ public struct FileLock: ~Copyable, Sendable {
             try FileManager.default.createDirectory(
                 atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
             descriptor = try FileDescriptor.open(
-                path, .readWrite, options: [.create, .closeOnExec], permissions: [.ownerReadWrite, .groupRead, .otherRead])
+                path, .readWrite, options: [.create, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupRead, .otherRead])
         } catch {
             throw LabError("lock-failed", "The lock \(path) cannot be opened", cause: "\(error)")
         }
@@ -28,7 +29,8 @@ public struct FileLock: ~Copyable, Sendable {
             let reason = errno
             guard reason == EWOULDBLOCK || reason == EINTR else {
                 try? descriptor.close()
-                throw LabError("lock-failed", "The lock \(path) cannot be taken", cause: String(cString: strerror(reason)))
+                throw LabError(
+                    "lock-failed", "The lock \(path) cannot be taken", cause: String(cString: strerror(reason)))
             }
             if !told {
                 told = true

@@ -51,7 +51,9 @@ extension LabError: CustomStringConvertible {
     public var description: String {
         var text = sentence
         if let cause, !cause.isEmpty {
-            text += "\n  because: " + cause.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n    ")
+            text +=
+                "\n  because: "
+                + cause.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n    ")
         }
         if let nextStep, !nextStep.isEmpty { text += "\n  next: " + nextStep }
         return text

@@ -34,7 +34,10 @@ struct BuildFailure: Equatable {
         }
         if lines.isEmpty { lines = fallback }
         if lines.count > Self.lineLimit {
-            lines = Array(lines.prefix(Self.lineLimit)) + ["... \(lines.count - Self.lineLimit) more lines in the build log"]
+            lines =
+                Array(lines.prefix(Self.lineLimit)) + [
+                    "... \(lines.count - Self.lineLimit) more lines in the build log"
+                ]
         }
     }
 

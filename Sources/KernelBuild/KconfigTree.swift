@@ -31,10 +31,12 @@ struct KconfigTree {
         guard let found = definitions[name] else { return "this base has no such symbol" }
         let actual = values[line.symbol]
         let unmet = found.map { definition in
-            definition.dependencies.filter { Expression($0)?.value(values) == .no }
+            definition.dependencies.filter { KconfigExpression($0)?.value(values) == .no }
         }
         if let first = unmet.first, unmet.allSatisfy({ !$0.isEmpty }) {
-            let reasons = first.map { "\($0) (\(Expression($0)?.blockers(values).joined(separator: ", ") ?? ""))" }
+            let reasons = first.map {
+                "\($0) (\(KconfigExpression($0)?.blockers(values).joined(separator: ", ") ?? ""))"
+            }
             return "unmet dependency: " + reasons.joined(separator: "; ")
         }
         if line.value == nil, actual != nil, let selectors = selectedBy[name] {
@@ -44,7 +46,8 @@ struct KconfigTree {
         if !found.contains(where: \.hasPrompt) {
             let selectors = (selectedBy[name] ?? []).sorted().prefix(8)
             return selectors.isEmpty
-                ? "it has no prompt and nothing selects it" : "it has no prompt: enable one of \(selectors.joined(separator: ", "))"
+                ? "it has no prompt and nothing selects it"
+                : "it has no prompt: enable one of \(selectors.joined(separator: ", "))"
         }
         if found.contains(where: \.isInChoice) { return "another member of its choice was taken" }
         if line.value == "m", actual == "y" { return "it became built-in, because something built-in selects it" }
@@ -74,7 +77,7 @@ struct KconfigTree {
                 }
             }
             if line.hasSuffix("\\") {
-                pending += line.dropLast() + " "
+                pending += line.dropLast().trimmingSpaces + " "
                 continue
             }
             line = pending + line
@@ -141,7 +144,7 @@ struct KconfigTree {
 }
 
 /// A Kconfig boolean expression with the three values n, m, y.
-struct Expression {
+struct KconfigExpression {
     enum Value: Int, Comparable {
         case no, module, yes
         static func < (left: Value, right: Value) -> Bool { left.rawValue < right.rawValue }
@@ -221,7 +224,9 @@ struct Expression {
         while let first = rest.first {
             if first == " " || first == "\t" {
                 rest = rest.dropFirst()
-            } else if let sign = ["&&", "||", "!=", "<=", ">=", "(", ")", "!", "=", "<", ">"].first(where: rest.hasPrefix) {
+            } else if let sign = ["&&", "||", "!=", "<=", ">=", "(", ")", "!", "=", "<", ">"].first(
+                where: rest.hasPrefix)
+            {
                 tokens.append(sign)
                 rest = rest.dropFirst(sign.count)
             } else if first == "\"" {

@@ -30,7 +30,9 @@ public struct KselftestBuilder: Sendable {
         var signature = Signature()
         signature.add("recipe", "1")
         // What the program is made of: its folder, the headers it reads from the tree, and the exported headers.
-        for path in ["tools/testing/selftests", "lib/test_hmm_uapi.h", "mm/gup_test.h", "include/uapi", "arch/x86/include/uapi"] {
+        for path in [
+            "tools/testing/selftests", "lib/test_hmm_uapi.h", "mm/gup_test.h", "include/uapi", "arch/x86/include/uapi",
+        ] {
             signature.add(path, try await git(["rev-parse", "\(input.commit):\(path)"]).trimmingSpaces.description)
         }
         signature.add("compiler", toolchain.identity["compiler"] ?? "")
@@ -61,7 +63,8 @@ public struct KselftestBuilder: Sendable {
                 Command(
                     toolchain.compiler[0],
                     toolchain.compiler.dropFirst() + [
-                        "-O2", "-static", "-D_GNU_SOURCE=", "-w", "-isystem", staging + "/headers/include", "-I" + source,
+                        "-O2", "-static", "-D_GNU_SOURCE=", "-w", "-isystem", staging + "/headers/include",
+                        "-I" + source,
                         "-I" + selftests, "-I\(source)/tools/include", "-o", staging + "/hmm-tests",
                     ] + sources + ["-lpthread"]))
             guard output.ending.isSuccess else {
@@ -88,7 +91,9 @@ public struct KselftestBuilder: Sendable {
                 let header = line.dropFirst("#include \"".count).prefix { $0 != "\"" }
                 guard header.hasSuffix(".h"), !header.contains("/") else { continue }
                 let candidate = header.dropLast(2) + ".c"
-                if !found.contains(String(candidate)), Files.exists("\(folder)/\(candidate)") { found.append(String(candidate)) }
+                if !found.contains(String(candidate)), Files.exists("\(folder)/\(candidate)") {
+                    found.append(String(candidate))
+                }
             }
             position += 1
         }

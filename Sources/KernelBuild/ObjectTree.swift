@@ -36,7 +36,8 @@ struct ObjectTree: Sendable {
         let compiled = try await make(["bzImage", "modules"], log: log, expected: before?.objectsTotal)
         let total = max(compiled, before?.objectsTotal ?? 0)
         try Files.write(
-            try JSON.text(State(config: config.digest.hexadecimal, commit: input.commit, objectsTotal: total)), to: statePath)
+            try JSON.text(State(config: config.digest.hexadecimal, commit: input.commit, objectsTotal: total)),
+            to: statePath)
         let artifact = try await collect(signature, final: final, compiled: compiled, log: log)
         try? FileManager.default.removeItem(atPath: runningMark)
         return artifact
@@ -58,7 +59,9 @@ struct ObjectTree: Sendable {
 
     /// olddefconfig has to run again when the request changed, or when a patch touched what Kconfig reads.
     private func configurationIsStale(_ state: State?) async throws -> Bool {
-        guard let state, state.config == config.digest.hexadecimal, Files.exists(objects + "/.config") else { return true }
+        guard let state, state.config == config.digest.hexadecimal, Files.exists(objects + "/.config") else {
+            return true
+        }
         if state.commit == input.commit { return false }
         let changed = try await builder.runner.run(
             Command("git", ["-C", source, "diff", "--name-only", state.commit, input.commit]))
@@ -177,20 +180,25 @@ struct ObjectTree: Sendable {
                     "git",
                     ["-C", source, "log", "-1", "--format=%h %s", "\(input.baseCommit)..\(input.commit)", "--", file]))
             let patch = blame.standardOutput.trimmingSpaces.split(separator: "\n").first
-            cause.append(patch.map { "\(file) was last touched by patch: \($0)" } ?? "\(file) is not touched by the series")
+            cause.append(
+                patch.map { "\(file) was last touched by patch: \($0)" } ?? "\(file) is not touched by the series")
         }
         return LabError(
-            "kernel-build-failed", exit: .buildFailed, "The kernel does not build", cause: cause.joined(separator: "\n"),
+            "kernel-build-failed", exit: .buildFailed, "The kernel does not build",
+            cause: cause.joined(separator: "\n"),
             next: "The whole log is \(log).")
     }
 
     // MARK: - artifact
 
-    private func collect(_ signature: Signature, final: String, compiled: Int, log: String) async throws -> KernelArtifact {
+    private func collect(_ signature: Signature, final: String, compiled: Int, log: String) async throws
+        -> KernelArtifact
+    {
         builder.progress(.step("Collecting the kernel"))
         let staging = try builder.cache.stagingFolder()
         do {
-            let release = try Files.text(objects + "/include/config/kernel.release").trimmingSpaces
+            let release =
+                try Files.text(objects + "/include/config/kernel.release").trimmingSpaces
                 .split(separator: "\n").first.map(String.init) ?? ""
             let artifact = KernelArtifact(
                 signature: signature.digest.hexadecimal, release: release, folder: staging, objectsCompiled: compiled,

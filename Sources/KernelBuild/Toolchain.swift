@@ -18,7 +18,8 @@ public struct Toolchain: Sendable, Equatable {
 
     /// Compares what make would be told.
     public static func == (left: Toolchain, right: Toolchain) -> Bool {
-        left.identity == right.identity && left.variables.map { "\($0.name)=\($0.value)" } == right.variables.map { "\($0.name)=\($0.value)" }
+        left.identity == right.identity
+            && left.variables.map { "\($0.name)=\($0.value)" } == right.variables.map { "\($0.name)=\($0.value)" }
     }
 
     /// Finds the compiler and asks it for its version.
@@ -29,7 +30,8 @@ public struct Toolchain: Sendable, Equatable {
         guard ["x86_64", "x86"].contains(architecture) else {
             throw LabError(
                 "arch-unsupported", exit: .usage, "ARCH=\(architecture) is not supported",
-                cause: "The machine descriptions in qemu/machines are for x86_64 only.", next: "Unset ARCH, or set it to x86_64.")
+                cause: "The machine descriptions in qemu/machines are for x86_64 only.",
+                next: "Unset ARCH, or set it to x86_64.")
         }
         let prefix = environment["CROSS_COMPILE"] ?? ""
         let llvm = environment["LLVM"].flatMap { $0.isEmpty ? nil : $0 }

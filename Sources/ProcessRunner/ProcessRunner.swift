@@ -21,7 +21,8 @@ public struct ProcessRunner: Sendable {
 
     /// The path of a program that lies in the same folder as the running one (products of one build do).
     public static func besideExecutable(_ name: String) -> String {
-        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let own =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return ((own as NSString).deletingLastPathComponent as NSString).appendingPathComponent(name)
     }
 
