@@ -4,7 +4,9 @@ import Foundation
 import HarnessCore
 import ProcessRunner
 
-/// One persistent object folder: a base and a configuration. Used with the base's build lock held.
+/// One persistent object folder, for a base and a configuration.
+///
+/// Used with the base's build lock held.
 struct ObjectTree: Sendable {
     let builder: KernelBuilder
     let input: KernelInput
