@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import ProcessRunner
+
+/// One test that a guest can run as a process of its own.
+public struct GuestTest: Sendable, Equatable, Codable {
+    /// `suite/name`, unique.
+    public var id: String
+    /// The suite it belongs to.
+    public var suite: String
+    /// What it shows, in one sentence; empty for tests of the kernel's own.
+    public var summary: String
+    /// What the guest must have: `private`, `coherent`, `hugetlb`, `thp`, `swap`, ...
+    public var requirements: [String]
+    /// Milliseconds after which it is killed.
+    public var timeoutMilliseconds: Int
+    /// The command in the guest.
+    public var arguments: [String]
+    /// How its outcome is told.
+    public var form: Form
+
+    /// How a test's outcome is told.
+    public enum Form: String, Sendable, Codable {
+        /// Exit status 0, 1 or 4 and lines that begin with FAIL or SKIP.
+        case status
+        /// KTAP on standard output, as the kernel's selftests print it.
+        case ktap
+    }
+}
+
+/// A suite as `hmmlab list suites` shows it.
+public struct Suite: Sendable, Equatable, Codable {
+    /// The name that `--suite` takes.
+    public var name: String
+    /// What it is about.
+    public var summary: String
+    /// How many tests it has; nil where only a built kernel can tell.
+    public var count: Int?
+}
+
+/// The suites and their tests.
+public struct SuiteCatalog: Sendable {
+    /// The kernel's own HMM tests, built from the base's tree.
+    public static let kselftest = "kselftest:mm/hmm"
+    /// Where their program lies in the guest.
+    static let kselftestProgram = "/usr/lib/kselftest/hmm-tests"
+    /// Generous for TCG: upstream's 7.2 has a single case of 45 s.
+    static let kselftestTimeout = 180_000
+
+    static let summaries = [
+        "mirror": "reading and writing through the device, snapshots, invalidation",
+        "migrate": "memory moving to the device and back, by ioctl and by CPU fault",
+        kselftest: "upstream's own hmm-tests, built from the base's tree",
+    ]
+
+    /// The tests of our own suites.
+    public let own: [GuestTest]
+
+    /// Asks the guest's test program, which lists its tests on any machine.
+    ///
+    /// - Throws: ``LabError`` `catalog-unreadable`, and what the process runner throws.
+    public init(program: String, runner: ProcessRunner) async throws {
+        own = try Self.parse(try await runner.check(Command(program, ["list"]), deadline: .seconds(20)))
+    }
+
+    /// Reads `id TAB requirements TAB milliseconds TAB summary` lines.
+    static func parse(_ listing: String) throws -> [GuestTest] {
+        try listing.split(separator: "\n").map { line in
+            let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+            guard fields.count == 4, let slash = fields[0].firstIndex(of: "/"), let timeout = Int(fields[2]) else {
+                throw LabError("catalog-unreadable", "guest-tests list printed a line that is not a test", cause: String(line))
+            }
+            return GuestTest(
+                id: fields[0], suite: String(fields[0][..<slash]), summary: fields[3],
+                requirements: fields[1] == "-" ? [] : fields[1].split(separator: ",").map(String.init),
+                timeoutMilliseconds: timeout, arguments: ["/bin/guest-tests", "run", fields[0]], form: .status)
+        }
+    }
+
+    /// Every suite, ours first.
+    public var suites: [Suite] {
+        var names: [String] = []
+        for test in own where !names.contains(test.suite) { names.append(test.suite) }
+        return names.map { name in
+            Suite(name: name, summary: Self.summaries[name] ?? "", count: own.filter { $0.suite == name }.count)
+        } + [Suite(name: Self.kselftest, summary: Self.summaries[Self.kselftest] ?? "", count: nil)]
+    }
+
+    /// The upstream tests as guest tests; one process per case where the program can run a single case.
+    static func kselftests(cases: [String]) -> [GuestTest] {
+        let each = cases.map { (id: "\(kselftest)/\($0)", arguments: [kselftestProgram, "-r", $0]) }
+        let all = each.isEmpty ? [(id: "\(kselftest)/all", arguments: [kselftestProgram])] : each
+        return all.map {
+            GuestTest(
+                id: $0.id, suite: kselftest, summary: "", requirements: [], timeoutMilliseconds: kselftestTimeout,
+                arguments: $0.arguments, form: .ktap)
+        }
+    }
+
+    /// Checks suite names before anything is built.
+    ///
+    /// - Throws: ``LabError`` `suite-unknown`.
+    public func check(suites names: [String]) throws {
+        let known = suites.map(\.name)
+        for name in names where !known.contains(name) {
+            throw LabError(
+                "suite-unknown", exit: .usage, "There is no suite \(name)", next: "Take some of: \(known.joined(separator: ", ")).")
+        }
+    }
+
+    /// The tests that match a regular expression; all of them without one.
+    ///
+    /// - Throws: ``LabError`` `filter-bad`, `filter-empty`.
+    static func filter(_ tests: [GuestTest], by pattern: String?) throws -> [GuestTest] {
+        guard let pattern else { return tests }
+        let expression: Regex<AnyRegexOutput>
+        do {
+            expression = try Regex(pattern)
+        } catch {
+            throw LabError(
+                "filter-bad", exit: .usage, "--filter \(pattern) is not a regular expression", cause: "\(error)",
+                next: "Quote it for the shell; a plain part of a test's name is fine.")
+        }
+        let found = tests.filter { $0.id.contains(expression) }
+        guard !found.isEmpty else {
+            throw LabError(
+                "filter-empty", exit: .usage, "No test matches --filter \(pattern)",
+                cause: "\(tests.count) tests were looked at, such as \(tests.prefix(3).map(\.id).joined(separator: ", ")).",
+                next: "See hmmlab list tests.")
+        }
+        return found
+    }
+}
