@@ -2,26 +2,21 @@
 import ContentDigest
 import Foundation
 import HarnessCore
+import KernelSource
 import ProcessRunner
 
 /// The source of a build: a base with a series applied, as a commit in the store.
 public struct KernelInput: Sendable, Equatable {
-    /// Names the base's folders in the cache.
-    public var baseIdentifier: String
-    /// `VERSION.PATCHLEVEL.SUBLEVEL`, such as `6.12.117`.
-    public var kernelVersion: String
-    /// The base's commit.
-    public var baseCommit: String
+    /// The base, whose worktree is used.
+    public var base: Base
     /// The commit to build: the base's, or the last patch's.
     public var commit: String
     /// That commit's tree, which is what the signature sees.
     public var tree: String
 
     /// Makes an input.
-    public init(baseIdentifier: String, kernelVersion: String, baseCommit: String, commit: String, tree: String) {
-        self.baseIdentifier = baseIdentifier
-        self.kernelVersion = kernelVersion
-        self.baseCommit = baseCommit
+    public init(base: Base, commit: String, tree: String) {
+        self.base = base
         self.commit = commit
         self.tree = tree
     }
@@ -57,24 +52,20 @@ public struct KernelBuilder: Sendable {
 
     let cache: Cache
     let runner: ProcessRunner
+    let sources: KernelSources
     let environment: [String: String]
     let progress: ProgressHandler
-    /// Puts a commit of a base into that base's source folder and returns its path; called with the base's lock held.
-    let checkOut: @Sendable (KernelInput) async throws -> String
 
-    /// A builder.
-    ///
-    /// - Parameter checkOut: puts a commit into its base's persistent source folder, changing only files that differ.
+    /// A builder for bases of a store.
     public init(
-        cache: Cache, runner: ProcessRunner, environment: [String: String] = ProcessInfo.processInfo.environment,
-        progress: @escaping ProgressHandler = { _ in },
-        checkOut: @escaping @Sendable (KernelInput) async throws -> String
+        cache: Cache, runner: ProcessRunner, sources: KernelSources,
+        environment: [String: String] = ProcessInfo.processInfo.environment, progress: @escaping ProgressHandler = { _ in }
     ) {
         self.cache = cache
         self.runner = runner
+        self.sources = sources
         self.environment = environment
         self.progress = progress
-        self.checkOut = checkOut
     }
 
     /// The kernel for an input and a configuration, from the cache or built now.
@@ -86,24 +77,14 @@ public struct KernelBuilder: Sendable {
         let folder = try cache.path("artifacts", signature.digest.hexadecimal)
         if let artifact = KernelArtifact.load(from: folder) { return artifact }
 
-        let work = try cache.folder("work", input.baseIdentifier)
-        let progress = progress
-        let lock = try await FileLock.acquire(work + "/build.lock") {
-            progress(.note("Another hmmlab builds this base; waiting for it"))
+        return try await sources.worktree(for: input.base).withCheckout(of: input.commit) { source in
+            // Another hmmlab may have built the very same kernel while this one waited for the worktree.
+            if let artifact = KernelArtifact.load(from: folder) { return artifact }
+            // A cold object folder with line numbers takes about 1.5 GiB, the artifact 200 MiB.
+            try Files.requireSpace(3 << 30, at: source, for: "building a kernel")
+            let tree = ObjectTree(builder: self, input: input, config: config, toolchain: toolchain, source: source)
+            return try await tree.build(signature: signature, final: folder)
         }
-        defer { _ = lock }
-        // The other one may have built the very same kernel.
-        if let artifact = KernelArtifact.load(from: folder) { return artifact }
-        // A cold object folder with line numbers takes about 1.5 GiB, the artifact 200 MiB.
-        try Files.requireSpace(3 << 30, at: work, for: "building a kernel")
-
-        progress(.step("Checking out \(input.kernelVersion)"))
-        let source = try await checkOut(input)
-        let tree = ObjectTree(
-            builder: self, input: input, config: config, toolchain: toolchain, source: source,
-            objects: environment["KBUILD_OUTPUT"].flatMap { $0.isEmpty ? nil : $0 }
-                ?? "\(work)/obj-\(config.flavour)-\(config.digest.short)")
-        return try await tree.build(signature: signature, final: folder)
     }
 
     func signature(_ input: KernelInput, _ config: ConfigRequest, _ toolchain: Toolchain) -> Signature {

@@ -19,13 +19,10 @@ public struct KselftestBuilder: Sendable {
     /// A builder that shares folders, tools and locks with the kernel's.
     public init(_ builder: KernelBuilder) { self.builder = builder }
 
-    /// The program for an input, from the cache or built now.
+    /// The program for an input, from the cache or built now; an unchanged selftest is recognised without a checkout.
     ///
-    /// - Parameter git: runs git on the store, so that an unchanged selftest is recognised without a checkout.
     /// - Throws: ``LabError`` `kselftest-build-failed` (exit 2).
-    public func build(
-        _ input: KernelInput, config: ConfigRequest, git: @Sendable ([String]) async throws -> String
-    ) async throws -> KselftestProgram {
+    public func build(_ input: KernelInput, config: ConfigRequest) async throws -> KselftestProgram {
         let toolchain = try await Toolchain.detect(environment: builder.environment, runner: builder.runner)
         var signature = Signature()
         signature.add("recipe", "1")
@@ -33,7 +30,7 @@ public struct KselftestBuilder: Sendable {
         for path in [
             "tools/testing/selftests", "lib/test_hmm_uapi.h", "mm/gup_test.h", "include/uapi", "arch/x86/include/uapi",
         ] {
-            signature.add(path, try await git(["rev-parse", "\(input.commit):\(path)"]).trimmingSpaces.description)
+            signature.add(path, try await builder.sources.store.objectID(of: "\(input.commit):\(path)") ?? "absent")
         }
         signature.add("compiler", toolchain.identity["compiler"] ?? "")
         let folder = try builder.cache.path("kselftests", signature.digest.hexadecimal)
@@ -46,14 +43,15 @@ public struct KselftestBuilder: Sendable {
     private func build(
         _ input: KernelInput, _ config: ConfigRequest, _ toolchain: Toolchain, final: String
     ) async throws {
-        let work = try builder.cache.folder("work", input.baseIdentifier)
-        let lock = try await FileLock.acquire(work + "/build.lock")
-        defer { _ = lock }
-        builder.progress(.step("Building the base's own hmm-tests"))
-        let source = try await builder.checkOut(input)
-        let tree = ObjectTree(
-            builder: builder, input: input, config: config, toolchain: toolchain, source: source,
-            objects: "\(work)/obj-\(config.flavour)-\(config.digest.short)")
+        try await builder.sources.worktree(for: input.base).withCheckout(of: input.commit) { source in
+            builder.progress(.step("Building the base's own hmm-tests"))
+            let tree = ObjectTree(builder: builder, input: input, config: config, toolchain: toolchain, source: source)
+            try await compile(tree, final: final)
+        }
+    }
+
+    private func compile(_ tree: ObjectTree, final: String) async throws {
+        let (source, compiler) = (tree.source, tree.toolchain.compiler)
         let staging = try builder.cache.stagingFolder()
         do {
             try await tree.makeQuietly(["headers_install", "INSTALL_HDR_PATH=\(staging)/headers"])
@@ -61,8 +59,8 @@ public struct KselftestBuilder: Sendable {
             let sources = try Self.sources(of: "hmm-tests.c", in: selftests + "/mm").map { "\(selftests)/mm/\($0)" }
             let output = try await builder.runner.run(
                 Command(
-                    toolchain.compiler[0],
-                    toolchain.compiler.dropFirst() + [
+                    compiler[0],
+                    compiler.dropFirst() + [
                         "-O2", "-static", "-D_GNU_SOURCE=", "-w", "-isystem", staging + "/headers/include",
                         "-I" + source,
                         "-I" + selftests, "-I\(source)/tools/include", "-o", staging + "/hmm-tests",

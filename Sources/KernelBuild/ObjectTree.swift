@@ -6,14 +6,20 @@ import ProcessRunner
 
 /// One persistent object folder, for a base and a configuration.
 ///
-/// Used with the base's build lock held.
+/// Used inside the worktree's checkout, so that nobody else touches either.
 struct ObjectTree: Sendable {
     let builder: KernelBuilder
     let input: KernelInput
     let config: ConfigRequest
     let toolchain: Toolchain
+    /// The worktree's folder.
     let source: String
-    let objects: String
+
+    /// The object folder: `KBUILD_OUTPUT` if it is set, else one beside the worktree.
+    var objects: String {
+        if let given = builder.environment["KBUILD_OUTPUT"], !given.isEmpty { return given }
+        return "\((source as NSString).deletingLastPathComponent)/obj-\(config.flavour)-\(config.digest.short)"
+    }
 
     /// Notes beside the objects: what they were last built from.
     private struct State: Codable {
@@ -32,7 +38,7 @@ struct ObjectTree: Sendable {
         let before = (try? Files.bytes(statePath)).flatMap { try? JSON.value(State.self, from: $0) }
         if try await configurationIsStale(before) { try await configure() }
 
-        builder.progress(.step("Building \(input.kernelVersion) (\(config.flavour))"))
+        builder.progress(.step("Building \(input.base.kernelVersion) (\(config.flavour))"))
         let log = objects + "/hmmlab-build.log"
         try Files.write("", to: runningMark)
         let compiled = try await make(["bzImage", "modules"], log: log, expected: before?.objectsTotal)
@@ -66,7 +72,7 @@ struct ObjectTree: Sendable {
         }
         if state.commit == input.commit { return false }
         let changed = try await builder.runner.run(
-            Command("git", ["-C", source, "diff", "--name-only", state.commit, input.commit]))
+            builder.sources.store.command(["diff", "--name-only", state.commit, input.commit]))
         guard changed.ending.isSuccess else { return true }
         return changed.standardOutput.split(separator: "\n").contains { path in
             let name = path.split(separator: "/").last ?? path
@@ -176,11 +182,10 @@ struct ObjectTree: Sendable {
         try? FileManager.default.removeItem(atPath: runningMark)
         let failure = BuildFailure(log: text.split(separator: "\n"), source: source)
         var cause = failure.lines
-        for file in failure.files.prefix(4) where input.commit != input.baseCommit {
+        for file in failure.files.prefix(4) where input.commit != input.base.commit {
             let blame = try await builder.runner.run(
-                Command(
-                    "git",
-                    ["-C", source, "log", "-1", "--format=%h %s", "\(input.baseCommit)..\(input.commit)", "--", file]))
+                builder.sources.store.command(
+                    ["log", "-1", "--format=%h %s", "\(input.base.commit)..\(input.commit)", "--", file]))
             let patch = blame.standardOutput.trimmingSpaces.split(separator: "\n").first
             cause.append(
                 patch.map { "\(file) was last touched by patch: \($0)" } ?? "\(file) is not touched by the series")

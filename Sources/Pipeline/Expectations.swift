@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import TOMLKit
+
+/// One known failure or skip, with its reason.
+public struct Expectation: Sendable, Equatable, Codable {
+    /// What is known to happen.
+    public enum Outcome: String, Sendable, Codable {
+        case fail, skip, crash, timeout
+    }
+
+    /// Test identifiers; `*` stands for any text.
+    public var tests: [String]
+    /// The outcome that is known.
+    public var outcome: Outcome
+    /// Kernel versions such as `6.12` (any 6.12.x) or `6.12.117`; absent for all.
+    public var bases: [String]?
+    /// Drivers; absent for all.
+    public var drivers: [String]?
+    /// Flavours; absent for all.
+    public var flavours: [String]?
+    /// A word that has to stand on the kernel command line; absent for any.
+    public var append: String?
+    /// Part of the kernel report's title that a known crash has; absent for any.
+    public var title: String?
+    /// Why, in a sentence; shown with every result it explains.
+    public var reason: String
+}
+
+/// What a run is, as far as expectations depend on it.
+public struct ExpectationContext: Sendable, Equatable {
+    var kernelVersion: String
+    var driver: String
+    var flavour: String
+    var commandLine: String
+}
+
+/// The file `qemu/expectations.toml`.
+public struct Expectations: Sendable {
+    private let entries: [Expectation]
+
+    private struct Document: Decodable {
+        var known: [Expectation]
+    }
+
+    /// No expectations.
+    public init() { entries = [] }
+
+    /// Reads the file.
+    ///
+    /// - Throws: ``LabError`` `expectations-bad`, `file-unreadable`.
+    public init(path: String) throws {
+        let text = try Files.text(path)
+        do {
+            entries = try TOMLDecoder().decode(Document.self, from: text).known
+        } catch {
+            throw LabError("expectations-bad", exit: .usage, "\(path) cannot be understood", cause: "\(error)")
+        }
+    }
+
+    /// The reason why a test's outcome is no surprise; nil if it is one.
+    func reason(for test: String, _ outcome: Expectation.Outcome, titles: [String], in context: ExpectationContext) -> String? {
+        entries.first { entry in
+            entry.outcome == outcome && entry.applies(to: test, in: context)
+                && (entry.title.map { part in !titles.isEmpty && titles.allSatisfy { $0.contains(part) } } ?? true)
+        }?.reason
+    }
+
+    /// The known outcome of a test, whatever it may be; for reporting an unexpected pass.
+    func known(_ test: String, in context: ExpectationContext) -> Expectation? {
+        entries.first { $0.applies(to: test, in: context) }
+    }
+}
+
+extension Expectation {
+    func applies(to test: String, in context: ExpectationContext) -> Bool {
+        tests.contains { Self.matches(test[...], pattern: $0[...]) }
+            && (bases?.contains { context.kernelVersion == $0 || context.kernelVersion.hasPrefix($0 + ".") } ?? true)
+            && (drivers?.contains(context.driver) ?? true) && (flavours?.contains(context.flavour) ?? true)
+            && (append.map { context.commandLine.split(separator: " ").contains(Substring($0)) } ?? true)
+    }
+
+    /// Matches `*` against any text; every other character stands for itself.
+    static func matches(_ text: Substring, pattern: Substring) -> Bool {
+        guard let first = pattern.first else { return text.isEmpty }
+        if first == "*" {
+            let rest = pattern.dropFirst()
+            var tail = text
+            while true {
+                if matches(tail, pattern: rest) { return true }
+                if tail.popFirst() == nil { return false }
+            }
+        }
+        return text.first == first && matches(text.dropFirst(), pattern: pattern.dropFirst())
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+
+/// The folder of one run: everything needed to look at it again.
+public struct RunFolder: Sendable {
+    /// How many runs are kept; older ones are removed when a new one begins.
+    static let kept = 50
+
+    /// The run's name: its time and this process's number, unique on one machine.
+    public let id: String
+    /// The folder, absolute.
+    public let path: String
+
+    /// Makes a folder for a new run below the cache's `runs`, and lets `runs/latest` point to it.
+    ///
+    /// - Throws: ``LabError`` `cache-unwritable`.
+    public static func make(in cache: Cache, now: Date = Date()) throws -> RunFolder {
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(identifier: "UTC")
+        format.dateFormat = "yyyyMMdd-HHmmss"
+        let runs = try cache.folder("runs")
+        let id = "\(format.string(from: now))-\(getpid())"
+        let folder = RunFolder(id: id, path: try cache.folder("runs", id))
+        prune(runs)
+        let link = "\(runs)/.latest-\(getpid())"
+        try? FileManager.default.removeItem(atPath: link)
+        try? FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: id)
+        _ = rename(link, runs + "/latest")
+        return folder
+    }
+
+    private init(id: String, path: String) {
+        self.id = id
+        self.path = path
+    }
+
+    /// A folder inside for one boot; boots count from 0.
+    public func boot(_ index: Int) throws -> String {
+        let path = "\(self.path)/boot-\(index)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        return path
+    }
+
+    /// Names sort by time; a run that another hmmlab is still busy with is among the newest.
+    private static func prune(_ runs: String) {
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: runs)) ?? []).filter {
+            $0.first?.isNumber == true
+        }.sorted()
+        for name in names.dropLast(kept) { try? FileManager.default.removeItem(atPath: "\(runs)/\(name)") }
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import HarnessCore
+
+@_exported import enum VirtualMachine.AcceleratorChoice
+
+/// Which kernel to make: a base, a series on it, a configuration.
+public struct KernelSelection: Sendable, Equatable {
+    /// The base as typed, such as `debian:6.12`.
+    public var base: String
+    /// The series as typed; nil for the bare base.
+    public var series: String?
+    /// The last patch to apply, counted from 1; 0 for none, nil for all.
+    public var upTo: Int?
+    /// The flavour's name.
+    public var flavour: String
+    /// Fragments, or complete .config files, by path.
+    public var configFiles: [String]
+    /// Words such as `CONFIG_KSM=y`.
+    public var settings: [String]
+    /// Whether the archive is asked even if its index is young.
+    public var refresh: Bool
+
+    /// Makes a selection.
+    public init(
+        base: String = "debian:6.12", series: String? = nil, upTo: Int? = nil, flavour: String = "fast",
+        configFiles: [String] = [], settings: [String] = [], refresh: Bool = false
+    ) {
+        self.base = base
+        self.series = series
+        self.upTo = upTo
+        self.flavour = flavour
+        self.configFiles = configFiles
+        self.settings = settings
+        self.refresh = refresh
+    }
+}
+
+/// Which machine the guest gets, and which driver.
+public struct GuestSelection: Sendable, Equatable {
+    /// What answers behind `/dev/hmm_dmirrorN`.
+    public enum Driver: String, Sendable, Codable, CaseIterable {
+        /// The base's own lib/test_hmm.c.
+        case testHmm = "test_hmm"
+    }
+
+    /// A description's name in qemu/machines.
+    public var machine: String
+    /// CPUs; nil for the machine's own number.
+    public var cpus: Int?
+    /// Memory in MiB; nil for the machine's own.
+    public var memoryMiB: Int?
+    /// Words for the kernel command line.
+    public var append: [String]
+    /// How instructions are run.
+    public var accelerator: AcceleratorChoice
+    /// The driver.
+    public var driver: Driver
+
+    /// Makes a selection.
+    public init(
+        machine: String = "q35", cpus: Int? = nil, memoryMiB: Int? = nil, append: [String] = [],
+        accelerator: AcceleratorChoice = .auto, driver: Driver = .testHmm
+    ) {
+        self.machine = machine
+        self.cpus = cpus
+        self.memoryMiB = memoryMiB
+        self.append = append
+        self.accelerator = accelerator
+        self.driver = driver
+    }
+}

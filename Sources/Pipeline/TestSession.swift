@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+import GuestProtocol
+import HarnessCore
+import KernelLog
+import ProcessRunner
+import VirtualMachine
+
+/// What one boot of a guest is to do.
+struct SessionPlan: Sendable {
+    /// Loaded in this order before the first test, unloaded in the opposite order after the last.
+    var modules: [ModuleRequest]
+    /// Run in this order.
+    var tests: [GuestTest]
+    /// Variables for every test.
+    var environment: [String: String]
+}
+
+/// What is told while a session runs.
+enum SessionEvent: Sendable {
+    case booted(milliseconds: Int)
+    case began(GuestTest)
+    case output(GuestTest, String)
+    case ended(SessionOutcome)
+    case report(KernelReport, duringTest: String?)
+}
+
+/// What became of one test in a session, before expectations are looked at.
+struct SessionOutcome: Sendable {
+    var test: GuestTest
+    /// How its process ended; nil if the guest went first.
+    var ending: RunEnding?
+    var output: [String]
+    var milliseconds: Int
+    /// Reports that the kernel made while it ran.
+    var reports: [KernelReport] = []
+}
+
+/// A finding outside of any test: while booting, loading or unloading.
+struct SessionProblem: Sendable, Equatable {
+    /// `boot`, `load`, `unload`.
+    var stage: String
+    /// A sentence.
+    var text: String
+    var report: KernelReport?
+}
+
+/// One boot of a guest as a state machine: the protocol and the console drive it, it says what to do next.
+///
+/// Reports belong to the test between whose begin and end marks they stand on the console, which PID 1 writes through
+/// /dev/kmsg: the console is the only order that the kernel itself keeps. A guest that has made a report is not trusted
+/// with a further test (lockdep is off after its first finding, a WARN_ON_ONCE speaks once), so the session ends there
+/// and the caller boots the rest anew.
+struct TestSession: MachineObserver {
+    /// The most lines kept of one test's output.
+    static let outputLimit = 2000
+    /// How long the guest's own limit may be passed before the host stops waiting for the guest.
+    static let grace = Duration.seconds(15)
+
+    private enum Phase: Equatable {
+        case booting
+        case loading(left: Int)
+        /// A test runs.
+        case running
+        /// It has ended; its end mark is not on the console yet.
+        case settling
+        case unloading(left: Int)
+        case poweringOff
+        /// The machine is to be stopped; only the console still matters.
+        case over
+    }
+
+    private let plan: SessionPlan
+    private let onEvent: @Sendable (SessionEvent) -> Void
+    private var phase = Phase.booting
+    private var decoder = MessageDecoder<GuestMessage>()
+    private var parser = ConsoleParser()
+    private var splitters = [RunStream.standardOutput: LineSplitter(), .standardError: LineSplitter()]
+    private var position = 0
+    private var current: SessionOutcome?
+    /// Output that is not part of KTAP; kept apart so that a remark cannot break a result line.
+    private var remarks: [String] = []
+
+    private(set) var outcomes: [SessionOutcome] = []
+    private(set) var problems: [SessionProblem] = []
+    /// When the greeting came, in milliseconds of the guest's uptime.
+    private(set) var bootMilliseconds: Int?
+    private(set) var kernelRelease: String?
+
+    init(_ plan: SessionPlan, onEvent: @escaping @Sendable (SessionEvent) -> Void = { _ in }) {
+        self.plan = plan
+        self.onEvent = onEvent
+    }
+
+    /// Whether everything in the plan was done and the guest was told to power off.
+    var isComplete: Bool { position == plan.tests.count && (phase == .poweringOff || phase == .over) && current == nil }
+
+    /// The tests that were not begun.
+    var left: ArraySlice<GuestTest> { plan.tests[min(position, plan.tests.count)...] }
+
+    mutating func observe(_ event: MachineEvent, watchdog: inout Watchdog) -> [MachineAction] {
+        switch event {
+        case .console(let line): console(line, &watchdog)
+        case .bytes(let chunk):
+            decoder.feed(chunk.bytes).flatMap { event -> [MachineAction] in
+                switch event {
+                case .message(let message): take(message, at: chunk.arrival, &watchdog)
+                case .invalid(let invalid): problem(invalid.description)
+                case .otherVersion(let version): problem("The guest speaks version \(version) of the protocol")
+                // A torn frame from before the connection; whatever mattered in it makes a limit expire.
+                case .garbage: []
+                }
+            }
+        case .expired: []
+        }
+    }
+
+    /// Ends the session when the machine is gone: what the console still held back is a report, the running test is over.
+    mutating func finish() {
+        for event in parser.finish() { take(event) }
+        if let current { close(current) }
+        phase = .over
+    }
+
+    // MARK: - protocol
+
+    private mutating func take(
+        _ message: GuestMessage, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
+    ) -> [MachineAction] {
+        switch message {
+        case .hello(_, let release, let uptime):
+            guard phase == .booting else { return [] }
+            watchdog.booted(at: instant)
+            bootMilliseconds = uptime
+            kernelRelease = release
+            onEvent(.booted(milliseconds: uptime))
+            var actions = [send(.welcome)]
+            if plan.modules.isEmpty {
+                actions += next(at: instant, &watchdog)
+            } else {
+                phase = .loading(left: plan.modules.count)
+                actions.append(send(.loadModules(plan.modules)))
+            }
+            return actions
+        case .module(let name, let change, let error):
+            if let error { problems.append(SessionProblem(stage: change.rawValue, text: "Module \(name): \(error)")) }
+            return moduleDone(failed: error != nil, at: instant, &watchdog)
+        case .output(_, let stream, let bytes):
+            take(lines: splitters[stream]?.feed(bytes) ?? [], from: stream)
+            return []
+        case .ended(_, let ending, let milliseconds):
+            guard phase == .running, var outcome = current else { return [] }
+            for stream in [RunStream.standardOutput, .standardError] {
+                if let rest = splitters[stream]?.finish() { take(lines: [rest], from: stream) }
+            }
+            outcome = current ?? outcome
+            outcome.ending = ending
+            outcome.milliseconds = milliseconds
+            current = outcome
+            phase = .settling
+            watchdog.testBegan(limit: .seconds(10), at: instant)
+            return ending == .unkillable ? stop() : []
+        case .problem(let text): return problem(text)
+        case .bye, .started, .file, .written, .fileFailed, .unknown: return []
+        }
+    }
+
+    private mutating func moduleDone(
+        failed: Bool, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
+    ) -> [MachineAction] {
+        switch phase {
+        case .loading(let left):
+            // Without its driver no test means anything.
+            if failed { return powerOff() }
+            if left > 1 {
+                phase = .loading(left: left - 1)
+                return []
+            }
+            return next(at: instant, &watchdog)
+        case .unloading(let left):
+            if left > 1 {
+                phase = .unloading(left: left - 1)
+                return []
+            }
+            return powerOff()
+        default: return []
+        }
+    }
+
+    private mutating func next(at instant: MachineClock.Instant, _ watchdog: inout Watchdog) -> [MachineAction] {
+        guard position < plan.tests.count else {
+            watchdog.testEnded(at: instant)
+            if plan.modules.isEmpty { return powerOff() }
+            phase = .unloading(left: plan.modules.count)
+            return plan.modules.reversed().map { send(.unloadModule($0.name)) }
+        }
+        let test = plan.tests[position]
+        position += 1
+        current = SessionOutcome(test: test, output: [], milliseconds: 0)
+        remarks = []
+        phase = .running
+        onEvent(.began(test))
+        watchdog.testBegan(limit: .milliseconds(test.timeoutMilliseconds) + Self.grace, at: instant)
+        return [
+            send(
+                .run(
+                    RunRequest(
+                        id: test.id, test.arguments, environment: plan.environment,
+                        timeoutMilliseconds: test.timeoutMilliseconds, outputLimit: 1 << 20)))
+        ]
+    }
+
+    private mutating func take(lines: [String], from stream: RunStream) {
+        guard var outcome = current else { return }
+        for line in lines {
+            onEvent(.output(outcome.test, line))
+            if stream == .standardError, outcome.test.form == .ktap {
+                remarks.append(line)
+            } else if outcome.output.count < Self.outputLimit {
+                outcome.output.append(line)
+            }
+        }
+        current = outcome
+    }
+
+    // MARK: - console
+
+    private mutating func console(_ line: ConsoleLine, _ watchdog: inout Watchdog) -> [MachineAction] {
+        var actions: [MachineAction] = []
+        for event in parser.feed(line: line.text) {
+            if case .began(let start) = event, start.isFatal {
+                phase = .over
+                actions.append(.stopAfterReport)
+            }
+            if case .fact(.panicked) = event {
+                phase = .over
+                actions.append(.stopAfterReport)
+            }
+            take(event)
+        }
+        if phase == .settling, let id = current?.test.id, Self.isEndMark(line.text, id) {
+            // A report may still be open: nothing follows it that would close it.
+            for event in parser.finish() { take(event) }
+            guard var outcome = current else { return actions }
+            outcome.output += remarks.prefix(Self.outputLimit - min(outcome.output.count, Self.outputLimit))
+            current = nil
+            close(outcome)
+            if outcome.reports.contains(where: \.isFinding) {
+                actions += stop()
+            } else {
+                actions += next(at: line.arrival, &watchdog)
+            }
+        }
+        return actions
+    }
+
+    /// PID 1 writes `hmmlab: end ID` to /dev/kmsg when nothing of the test is left.
+    static func isEndMark(_ line: String, _ id: String) -> Bool { line.hasSuffix("hmmlab: end \(id)") }
+
+    private mutating func take(_ event: ConsoleEvent) {
+        guard case .ended(let report) = event else { return }
+        onEvent(.report(report, duringTest: current?.test.id))
+        if current != nil {
+            current?.reports.removeAll { $0.index == report.index }
+            current?.reports.append(report)
+        } else if let last = outcomes.indices.last, outcomes[last].reports.contains(where: { $0.index == report.index }) {
+            // It comes again because a panic followed from it.
+            outcomes[last].reports.removeAll { $0.index == report.index }
+            outcomes[last].reports.append(report)
+        } else if report.isFinding {
+            let stage = bootMilliseconds == nil ? "boot" : position == 0 ? "load" : "unload"
+            problems.removeAll { $0.report?.index == report.index }
+            problems.append(SessionProblem(stage: stage, text: report.title, report: report))
+        }
+    }
+
+    // MARK: - ending
+
+    private mutating func close(_ outcome: SessionOutcome) {
+        current = nil
+        outcomes.append(outcome)
+        onEvent(.ended(outcome))
+    }
+
+    private mutating func powerOff() -> [MachineAction] {
+        phase = .poweringOff
+        return [send(.powerOff)]
+    }
+
+    private mutating func stop() -> [MachineAction] {
+        phase = .over
+        return [.stopAfterReport]
+    }
+
+    private mutating func problem(_ text: String) -> [MachineAction] {
+        problems.append(SessionProblem(stage: bootMilliseconds == nil ? "boot" : "guest", text: text))
+        return []
+    }
+
+    private func send(_ message: HostMessage) -> MachineAction {
+        // The longest message is a run request of our own making, far below the frame's limit.
+        .send((try? message.encoded()) ?? [])
+    }
+}
+
+extension KernelReport {
+    /// Whether it is held against the kernel; the OOM killer does its duty and only explains a test's end.
+    var isFinding: Bool { kind != .outOfMemory }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Foundation
+import HarnessCore
+import Pipeline
+
+@main
+struct Hmmlab: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hmmlab",
+        abstract: "Build a Linux kernel from a base and a patch series, boot it, and test HMM and ZONE_DEVICE in it.",
+        discussion: """
+            Start with: hmmlab test
+            Exit codes: 0 passed, 1 a test failed or the kernel crashed, 2 the kernel did not build, \
+            3 it did not boot, 64 usage, 69 the host could not do it.
+            """,
+        version: "0.1",
+        subcommands: [
+            TestCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self, BaseCommand.self, ListCommand.self,
+            DoctorCommand.self,
+        ])
+}
+
+/// Runs a command's work and turns its error into sentences and an exit code.
+func report(_ terminal: Terminal, json: JSONOutput? = nil, _ work: () async throws -> HarnessCore.ExitCode) async throws {
+    let code: HarnessCore.ExitCode
+    do {
+        code = try await work()
+    } catch let error as LabError {
+        if let json { try? json.write(Document(["error": error])) }
+        terminal.show(error)
+        code = error.exitCode
+    }
+    terminal.clear()
+    if code != .passed { throw ArgumentParser.ExitCode(code.rawValue) }
+}
+
+/// The target of `--json`: a file, or `-` for standard output.
+struct JSONOutput: ExpressibleByArgument {
+    let path: String
+    init?(argument: String) {
+        guard !argument.isEmpty else { return nil }
+        path = argument
+    }
+
+    static let help = ArgumentHelp("Write the result as JSON to a file, or to standard output with -.", valueName: "file")
+
+    func write(_ value: some Encodable) throws {
+        let text = try JSON.text(value)
+        if path == "-" { printResult(text) } else { try Files.write(text, to: path) }
+    }
+}
+
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "Show what hmmlab needs from this machine and what is missing.")
+    @OptionGroup var common: CommonOptions
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func run() async throws {
+        let terminal = Terminal(quiet: common.quiet)
+        try await report(terminal, json: json) {
+            let lab = try Lab(progress: terminal.progress)
+            let findings = try Doctor(installation: lab.installation, cache: lab.cache).examine()
+            let missing = findings.filter { !$0.isPresent && !$0.isOptional }
+            if let json { try json.write(Document(["findings": findings])) }
+            if json?.path != "-" {
+                for finding in findings {
+                    let mark = finding.isPresent ? "ok     " : finding.isOptional ? "without" : "MISSING"
+                    let package = finding.package.map { " (package \($0))" } ?? ""
+                    printResult("\(mark) \(finding.name)\(finding.isPresent ? "" : package): \(finding.detail)")
+                }
+                printResult(
+                    missing.isEmpty
+                        ? "Everything that hmmlab needs is here."
+                        : "\(missing.count) missing. next: apt-get install \(missing.compactMap(\.package).joined(separator: " "))")
+            }
+            return missing.isEmpty ? .passed : .unavailable
+        }
+    }
+}
+
+struct ListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List tests, suites or flavours.")
+
+    enum Subject: String, ExpressibleByArgument, CaseIterable { case tests, suites, flavours }
+
+    @Argument(help: "What to list: tests, suites or flavours.") var subject: Subject
+    @Option(name: .customLong("suite"), help: "Only tests of this suite; repeatable.") var suites: [String] = []
+    @Option(help: ArgumentHelp("Only tests that match this regular expression.", valueName: "regex")) var filter: String?
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func run() async throws {
+        let terminal = Terminal()
+        try await report(terminal, json: json) {
+            let lab = try Lab(progress: terminal.progress)
+            switch subject {
+            case .flavours:
+                let flavours = try lab.flavours()
+                try show(flavours, key: "flavours") { "\($0.name.padded(8)) \($0.summary) [\($0.fragments.joined(separator: " "))]" }
+            case .suites:
+                let suites = try await lab.catalog().suites
+                try show(suites, key: "suites") { "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)" }
+            case .tests:
+                let tests = try await lab.catalog().tests(suites: suites, filter: filter)
+                try show(tests, key: "tests") { "\($0.id.padded(44)) \($0.summary)" }
+            }
+            return .passed
+        }
+    }
+
+    private func show<T: Encodable>(_ items: [T], key: String, line: (T) -> String) throws {
+        if let json { try json.write(Document([key: items])) }
+        if json?.path != "-" { for item in items { printResult(line(item)) } }
+    }
+}
+
+extension String {
+    /// The text filled with spaces to a width; longer text stays as it is.
+    func padded(_ width: Int) -> String { count >= width ? self : self + String(repeating: " ", count: width - count) }
+}
