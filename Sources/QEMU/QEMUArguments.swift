@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import ProcessRunner
+import VirtualMachine
+
+/// The names of a boot's files and sockets inside its run folder.
+///
+/// QEMU runs with that folder as its working directory and gets these names as they are, because a unix socket's path
+/// is limited to 108 bytes (unix(7)) and a comma in a folder's name would need escapes.
+public enum RunFile {
+    /// All that the guest wrote on ttyS0.
+    public static let console = "console.log"
+    /// What QEMU itself had to say; only there if it said something.
+    public static let emulator = "qemu.log"
+    /// The socket of the protocol channel.
+    public static let protocolSocket = "protocol.sock"
+    /// The socket of the QEMU Machine Protocol.
+    public static let monitorSocket = "qmp.sock"
+    /// The socket of the second console.
+    public static let shellSocket = "shell.sock"
+}
+
+/// The name of the virtio-serial port that carries the protocol, as the guest reads it from
+/// `/sys/class/virtio-ports/*/name`.
+public let protocolPortName = "hmmlab.protocol"
+
+/// QEMU's arguments for a boot, without the program's own name; QEMU has to run in the request's run folder.
+///
+/// Sockets are `server=on,wait=off`, so that the line also runs by itself in a shell.
+public func argv(for request: BootRequest) -> [String] {
+    let settings = request.machine.accelerators[request.accelerator]
+    var words = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    words += ["-machine", request.machine.type]
+    words += ["-accel", settings?.options ?? request.accelerator.rawValue]
+    if let cpu = settings?.cpu { words += ["-cpu", cpu] }
+    words += ["-smp", "\(request.cpus)", "-m", "\(request.memoryMiB)M"]
+    words += ["-kernel", request.kernel]
+    if let initrd = request.initrd { words += ["-initrd", initrd] }
+    words += ["-append", request.kernelCommandLine]
+    words += ["-chardev", "file,id=console,path=\(RunFile.console)", "-serial", "chardev:console"]
+    words += ["-chardev", socket("qmp", RunFile.monitorSocket), "-mon", "chardev=qmp,mode=control"]
+    words += ["-device", "virtio-serial-pci,id=serial"]
+    words += ["-chardev", socket("protocol", RunFile.protocolSocket)]
+    words += ["-device", "virtserialport,bus=serial.0,nr=1,chardev=protocol,name=\(protocolPortName)"]
+    if request.hasShell {
+        // Port 0 is the one that Linux makes hvc0 of.
+        words += ["-chardev", socket("shell", RunFile.shellSocket)]
+        words += ["-device", "virtconsole,bus=serial.0,nr=0,chardev=shell"]
+    }
+    for device in request.machine.devices { words += ["-device", device] }
+    return words + request.extraArguments
+}
+
+/// The whole command for a boot, runnable as it is once the run folder exists.
+public func command(for request: BootRequest) -> Command {
+    Command(request.machine.emulator, argv(for: request), in: request.runFolder)
+}
+
+private func socket(_ id: String, _ path: String) -> String {
+    "socket,id=\(id),path=\(path),server=on,wait=off"
+}

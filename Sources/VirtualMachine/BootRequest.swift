@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import HarnessCore
+
+/// Everything that decides how one guest is booted.
+public struct BootRequest: Sendable, Equatable {
+    /// What the host leaves to the kernel at least, in MiB, beside reserved memory: a debug kernel with KASAN and the
+    /// suites' huge pages fit.
+    public static let leastKernelMemoryMiB = 512
+    /// The longest command line that an x86 kernel takes, in bytes with its final NUL (`COMMAND_LINE_SIZE`).
+    public static let commandLineSize = 2048
+
+    /// The kind of machine.
+    public var machine: MachineDescription
+    /// The kernel, as an absolute path; `vmlinux` or `bzImage`, see ``MachineDescription/bootMethod``.
+    public var kernel: String
+    /// The initramfs, as an absolute path; nil boots into "unable to mount root", which is what a probe wants.
+    public var initrd: String?
+    /// The person's own kernel command line words; they come last, and the kernel lets later words win.
+    public var append: [String]
+    /// The number of CPUs.
+    public var cpus: Int
+    /// Memory in MiB, reserved memory included.
+    public var memoryMiB: Int
+    /// How instructions are run.
+    public var accelerator: Accelerator
+    /// The folder for this boot's own files and sockets, as an absolute path; used for one boot only.
+    public var runFolder: String
+    /// Further emulator arguments, given last.
+    public var extraArguments: [String]
+    /// Whether the guest gets a second console, `hvc0`, for a person.
+    public var hasShell: Bool
+
+    /// Makes a request; CPUs and memory are the machine's own where they are nil.
+    public init(
+        machine: MachineDescription, kernel: String, initrd: String?, append: [String] = [], cpus: Int? = nil,
+        memoryMiB: Int? = nil, accelerator: Accelerator, runFolder: String, extraArguments: [String] = [],
+        hasShell: Bool = false
+    ) {
+        self.machine = machine
+        self.kernel = kernel
+        self.initrd = initrd
+        self.append = append
+        self.cpus = cpus ?? machine.cpus
+        self.memoryMiB = memoryMiB ?? machine.memoryMiB
+        self.accelerator = accelerator
+        self.runFolder = runFolder
+        self.extraArguments = extraArguments
+        self.hasShell = hasShell
+    }
+
+    /// The kernel command line: the machine's words, the accelerator's, the reservations, the person's.
+    public var kernelCommandLine: String {
+        let words =
+            machine.kernelArguments + (machine.accelerators[accelerator]?.kernelArguments ?? [])
+            + machine.reservingArguments + append
+        return words.joined(separator: " ")
+    }
+
+    /// Refuses what no emulator could make sense of.
+    ///
+    /// - Throws: ``LabError`` `accelerator-unsupported`, `cpus-invalid`, `memory-too-small`, `command-line-too-long`,
+    ///   `kernel-missing`, `initrd-missing`.
+    public func check() throws {
+        guard machine.accelerators[accelerator] != nil else {
+            throw LabError(
+                "accelerator-unsupported", exit: .usage,
+                "The machine \(machine.name) has no settings for \(accelerator.rawValue)",
+                next: "Add [accelerator.\(accelerator.rawValue)] to the machine's description.")
+        }
+        guard cpus >= 1 else {
+            throw LabError("cpus-invalid", exit: .usage, "A guest needs at least one CPU, not \(cpus)")
+        }
+        try checkMemory()
+        let length = kernelCommandLine.utf8.count
+        guard length < Self.commandLineSize else {
+            throw LabError(
+                "command-line-too-long", exit: .usage, "The kernel command line is too long",
+                cause: "It has \(length) bytes, the kernel takes \(Self.commandLineSize - 1) and drops the rest.",
+                next: "Give fewer or shorter --append words.")
+        }
+        guard Files.exists(kernel) else {
+            throw LabError("kernel-missing", "There is no kernel at \(kernel)", next: "Run hmmlab build.")
+        }
+        if let initrd, !Files.exists(initrd) {
+            throw LabError("initrd-missing", "There is no initramfs at \(initrd)")
+        }
+    }
+
+    /// A reserved region without memory behind it reads as ones and loses what is written to it.
+    private func checkMemory() throws {
+        let reserved = machine.reservedMemory.reduce(0) { $0 + $1.mebibytes }
+        let end = Int((machine.reservedMemory.map(\.end).max() ?? 0) >> 20)
+        let least = max(end, reserved + Self.leastKernelMemoryMiB)
+        guard memoryMiB >= least else {
+            let cause =
+                reserved == 0
+                ? nil : "The machine \(machine.name) sets \(reserved) MiB aside, up to address \(end) MiB."
+            throw LabError(
+                "memory-too-small", exit: .usage, "\(memoryMiB) MiB are not enough memory for this guest", cause: cause,
+                next: "Ask for at least --memory \(least).")
+        }
+    }
+}
