@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import CGuestShims
+import Glibc
+
+/// PID 1 of the guest: it sets the machine up, does what the host asks, and always powers off.
+///
+/// - Kernel command line: `hmmlab.shell=DEVICE` runs a shell on a terminal such as `ttyS0` without any host, and powers
+///   off when it ends.
+/// - A failure inside this program traps; the kernel panics without its PID 1, which ends the guest as well.
+@main
+struct GuestInit {
+    static func main() {
+        guard getpid() == 1 else {
+            print("guest-init is the first process of hmmlab's guests; anywhere else it does nothing")
+            exit(64)
+        }
+        let problems = Mounts.mountAll()
+        prepareProcess()
+        let agent = Agent(signals: blockSignals(), shellDevice: shellDevice())
+        agent.run(reporting: problems)
+    }
+
+    private static func prepareProcess() {
+        // The kernel lets ten lines through /dev/kmsg and then drops some, unless told otherwise.
+        try? System.write("on", to: "/proc/sys/kernel/printk_devkmsg")
+        try? System.write("hmmlab", to: "/proc/sys/kernel/hostname")
+        mkdir("/root", 0o700)
+        for (name, value) in Spawn.environment { setenv(name, value, 1) }
+        // A fork bomb must not keep PID 1 from running. Its children are ordinary processes again.
+        var parameters = sched_param(sched_priority: 1)
+        sched_setscheduler(0, SCHED_RR | Int32(SHIM_SCHED_RESET_ON_FORK), &parameters)
+    }
+
+    /// Turns the signals that PID 1 heeds into a descriptor: ended children, and busybox's reboot, halt and poweroff.
+    private static func blockSignals() -> Int32 {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGCHLD, SIGTERM, SIGUSR1, SIGUSR2] { sigaddset(&signals, signal) }
+        sigprocmask(SIG_BLOCK, &signals, nil)
+        return shim_signal_descriptor(&signals)
+    }
+
+    private static func shellDevice() -> String? {
+        let words = (System.text("/proc/cmdline") ?? "").split(separator: " ")
+        return words.last { $0.hasPrefix("hmmlab.shell=") }.map { "/dev/" + $0.dropFirst("hmmlab.shell=".count) }
+    }
+}
