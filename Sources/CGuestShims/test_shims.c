@@ -1,2 +1,224 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "test_shims.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static sigjmp_buf probe_return;
+static volatile sig_atomic_t probe_code;
+static void *volatile probe_address;
+
+static void probe_failed(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	probe_code = info->si_code;
+	probe_address = info->si_addr;
+	siglongjmp(probe_return, signal);
+}
+
+static int probe(uintptr_t address, bool write, uint8_t *value, int *code, uintptr_t *fault_address)
+{
+	struct sigaction action = { .sa_sigaction = probe_failed, .sa_flags = SA_SIGINFO };
+	struct sigaction old_segv, old_bus;
+	volatile uint8_t *byte = (volatile uint8_t *)address;
+	int signal;
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGSEGV, &action, &old_segv);
+	sigaction(SIGBUS, &action, &old_bus);
+	probe_code = 0;
+	probe_address = NULL;
+	/* The mask is saved as well: the handler never returns, so nothing else unblocks the signal. */
+	signal = sigsetjmp(probe_return, 1);
+	if (signal == 0) {
+		if (write)
+			*byte = *value;
+		else
+			*value = *byte;
+	}
+	sigaction(SIGSEGV, &old_segv, NULL);
+	sigaction(SIGBUS, &old_bus, NULL);
+	*code = probe_code;
+	*fault_address = (uintptr_t)probe_address;
+	return signal;
+}
+
+int test_probe_read(uintptr_t address, uint8_t *value, int *code, uintptr_t *fault_address)
+{
+	return probe(address, false, value, code, fault_address);
+}
+
+int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address)
+{
+	return probe(address, true, &value, code, fault_address);
+}
+
+int test_die_with_parent(void)
+{
+	return prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+int test_copy_descriptor(pid_t process, int descriptor)
+{
+	int process_descriptor = (int)syscall(SYS_pidfd_open, process, 0);
+	int copy, error;
+
+	if (process_descriptor < 0)
+		return -1;
+	copy = (int)syscall(SYS_pidfd_getfd, process_descriptor, descriptor, 0);
+	error = errno;
+	close(process_descriptor);
+	errno = error;
+	return copy;
+}
+
+void *test_move_mapping(void *address, size_t bytes)
+{
+	/* The target is reserved first: MREMAP_MAYMOVE alone would leave the mapping where it is. */
+	void *target = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (target == MAP_FAILED)
+		return MAP_FAILED;
+	return mremap(address, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+}
+
+int test_memory_file(const char *name)
+{
+	return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+int test_unnamed_file(const char *folder)
+{
+	return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int test_punch_hole(int file, off_t offset, off_t bytes)
+{
+	return fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);
+}
+
+int test_seal_against_writing(int file)
+{
+	return fcntl(file, F_ADD_SEALS, F_SEAL_WRITE);
+}
+
+ssize_t test_copy_through_kernel(uintptr_t from, void *to, size_t bytes)
+{
+	struct iovec local = { .iov_base = to, .iov_len = bytes };
+	struct iovec remote = { .iov_base = (void *)from, .iov_len = bytes };
+
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+}
+
+ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes)
+{
+	struct iovec pages = { .iov_base = (void *)from, .iov_len = bytes };
+
+	return vmsplice(pipe, &pages, 1, 0);
+}
+
+int test_watch_missing_pages(uintptr_t address, size_t bytes)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = {
+		.range = { .start = address, .len = bytes },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int descriptor = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (descriptor < 0)
+		return -1;
+	if (ioctl(descriptor, UFFDIO_API, &api) || ioctl(descriptor, UFFDIO_REGISTER, &range)) {
+		int error = errno;
+
+		close(descriptor);
+		errno = error;
+		return -1;
+	}
+	return descriptor;
+}
+
+/* The layouts and numbers of mm/gup_test.h, which no kernel installs for user programs. */
+struct gup_call {
+	uint64_t get_microseconds; /* (out) */
+	uint64_t put_microseconds; /* (out) */
+	uint64_t address; /* (in) */
+	uint64_t bytes; /* (in) */
+	uint32_t pages_per_call; /* (in) */
+	uint32_t follow_flags; /* (in) FOLL_* of include/linux/mm_types.h */
+	uint32_t test_flags; /* (in) */
+	uint32_t dumped_pages[8]; /* (in) */
+};
+
+struct gup_pin {
+	uint64_t address; /* (in) */
+	uint64_t bytes; /* (in) */
+	uint32_t flags; /* (in) 1: for writing, 2: the fast path */
+};
+
+#define GUP_FOLL_WRITE 0x01u
+#define GUP_FOLL_LONGTERM 0x100u
+
+int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, size_t pages, size_t page_size)
+{
+	struct gup_call call = {
+		.address = address,
+		.bytes = pages * page_size,
+		.pages_per_call = (uint32_t)pages,
+		.follow_flags = GUP_FOLL_WRITE,
+	};
+
+	unsigned long command = 0;
+
+	switch (how) {
+	case TEST_PIN_GET:
+		command = _IOWR('g', 4, struct gup_call);
+		break;
+	case TEST_PIN_FAST_LONGTERM:
+		command = _IOWR('g', 2, struct gup_call);
+		call.follow_flags |= GUP_FOLL_LONGTERM;
+		break;
+	case TEST_PIN_LONGTERM:
+		command = _IOWR('g', 3, struct gup_call);
+		break;
+	}
+	if (ioctl(gup_test, command, &call))
+		return -1;
+	/* The ioctl succeeds even when no page could be taken; only the length that comes back tells. */
+	if (call.bytes != pages * page_size) {
+		errno = EFAULT;
+		return -1;
+	}
+	return 0;
+}
+
+int test_pin_for_long(int gup_test, uintptr_t address, size_t bytes)
+{
+	struct gup_pin pin = { .address = address, .bytes = bytes, .flags = 1 };
+
+	return ioctl(gup_test, _IOW('g', 7, struct gup_pin), &pin);
+}
+
+int test_read_pinned(int gup_test, void *to)
+{
+	uint64_t target = (uintptr_t)to;
+
+	return ioctl(gup_test, _IOW('g', 9, uint64_t), &target);
+}
+
+int test_unpin(int gup_test)
+{
+	return ioctl(gup_test, _IO('g', 8));
+}

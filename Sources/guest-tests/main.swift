@@ -1,2 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-print("guest-tests")
+import Glibc
+import GuestTestKit
+
+let tests =
+    mirrorAccessTests + mirrorHugeTests + mirrorProtectionTests + mirrorSnapshotTests + mirrorInvalidationTests
+    + mirrorProcessTests + mirrorArgumentTests
+let registry: TestRegistry
+do {
+    registry = try TestRegistry(tests)
+} catch {
+    Console.line("guest-tests: the list of tests is wrong: \(error)")
+    exit(TestExit.usage.rawValue)
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch (arguments.first, arguments.dropFirst().first) {
+case ("list", nil):
+    for line in registry.lines { Console.line(line) }
+case ("run", let id?) where arguments.count == 2:
+    guard let test = registry.test(id) else {
+        Console.line("guest-tests: there is no test \(id); `guest-tests list` names them all")
+        exit(TestExit.usage.rawValue)
+    }
+    exit(test.run().rawValue)
+case ("helper", let name?):
+    guard let helper = Helper(rawValue: name) else { exit(TestExit.usage.rawValue) }
+    let part = GuestTest("helper/\(name)", "Part of a test", needs: []) {
+        try helper.run(arguments: Array(arguments.dropFirst(2)))
+    }
+    exit(part.run().rawValue)
+default:
+    Console.line("usage: guest-tests list | guest-tests run SUITE/NAME")
+    exit(TestExit.usage.rawValue)
+}

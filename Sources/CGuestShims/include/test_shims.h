@@ -1,2 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the test programs need and Swift cannot call: functions that return twice, functions and constants that glibc
+ * shows only with _GNU_SOURCE (Swift's Glibc module is built without it), variadic functions, and ioctl numbers that
+ * exist only as function-like macros. Every function returns what the C library does: -1 and errno on failure.
+ */
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Reads one byte at address, or writes value there, and survives what that brings. Returns 0, SIGSEGV or SIGBUS; after
+ * a signal *code holds its si_code and *fault_address its si_addr. Reason: sigsetjmp() returns twice. The handlers are
+ * in place only during the access, for the whole process: one thread at a time.
+ */
+int test_probe_read(uintptr_t address, uint8_t *value, int *code, uintptr_t *fault_address);
+int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address);
+
+/* The kernel kills the caller as soon as the thread that forked it ends. Reason: variadic, prctl(2). */
+int test_die_with_parent(void);
+
+/* A copy of a descriptor that another process has open. Reason: pidfd_getfd(2) has no wrapper in glibc. */
+int test_copy_descriptor(pid_t process, int descriptor);
+
+/* Moves a mapping to a new address that the kernel chooses; MAP_FAILED on failure. Reason: variadic, mremap(2). */
+void *test_move_mapping(void *address, size_t bytes);
+
+/* A file in memory, with sealing allowed. Reason: memfd_create(2) needs _GNU_SOURCE. */
+int test_memory_file(const char *name);
+
+/* A file in folder that has no name. Reason: O_TMPFILE of open(2) needs _GNU_SOURCE. */
+int test_unnamed_file(const char *folder);
+
+/* Gives a part of a file back to the file system; its length stays. Reason: fallocate(2) needs _GNU_SOURCE. */
+int test_punch_hole(int file, off_t offset, off_t bytes);
+
+/* No write and no new writable mapping of a memory file from now on. Reason: F_ADD_SEALS needs _GNU_SOURCE. */
+int test_seal_against_writing(int file);
+
+/* Copies from the caller's own memory the way a debugger does. Reason: process_vm_readv(2) needs _GNU_SOURCE. */
+ssize_t test_copy_through_kernel(uintptr_t from, void *to, size_t bytes);
+
+/* Puts the pages themselves, not a copy, into a pipe. Reason: vmsplice(2) needs _GNU_SOURCE. */
+ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes);
+
+/*
+ * Registers a range for missing faults, which are then left unanswered; returns the userfaultfd(2) descriptor. Reason:
+ * no wrapper in glibc, and the numbers of <linux/userfaultfd.h> are function-like macros.
+ */
+int test_watch_missing_pages(uintptr_t address, size_t bytes);
+
+/* /sys/kernel/debug/gup_test (mm/gup_test.c): how the kernel is to take hold of user pages. */
+enum test_pin {
+	TEST_PIN_GET, /* get_user_pages() with FOLL_WRITE: a short reference */
+	TEST_PIN_FAST_LONGTERM, /* pin_user_pages_fast() with FOLL_WRITE | FOLL_LONGTERM */
+	TEST_PIN_LONGTERM, /* pin_user_pages() with FOLL_WRITE | FOLL_LONGTERM */
+};
+
+/* Takes hold of the pages and lets go again at once. Reason: the ioctl number is a function-like macro. */
+int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, size_t pages, size_t page_size);
+/* Holds the pages with a long-term pin until test_unpin() or close(). Reason: as above. */
+int test_pin_for_long(int gup_test, uintptr_t address, size_t bytes);
+/* Copies what the pinned pages hold, through the pin and not through the page table. Reason: as above. */
+int test_read_pinned(int gup_test, void *to);
+int test_unpin(int gup_test);

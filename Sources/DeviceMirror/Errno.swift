@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+/// An error number of the kernel (errno(3)), by value.
+public struct Errno: RawRepresentable, Sendable, Hashable, Error {
+    /// The number as in `<errno.h>`.
+    public let rawValue: Int32
+
+    /// Makes an error number from its value.
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// What the calling thread's last failed call left behind.
+    public static var current: Errno { Errno(rawValue: errno) }
+
+    /// Operation not permitted: a write to a read-only mapping.
+    public static let notPermitted = Errno(rawValue: EPERM)
+    /// No such file or entry: a page that did not migrate, or a device that does not exist.
+    public static let noEntry = Errno(rawValue: ENOENT)
+    /// Interrupted by a signal.
+    public static let interrupted = Errno(rawValue: EINTR)
+    /// Bad address.
+    public static let badAddress = Errno(rawValue: EFAULT)
+    /// Device or resource busy.
+    public static let busy = Errno(rawValue: EBUSY)
+    /// Invalid argument.
+    public static let invalidArgument = Errno(rawValue: EINVAL)
+    /// Bad file descriptor.
+    public static let badDescriptor = Errno(rawValue: EBADF)
+
+}
+
+extension Errno: CustomStringConvertible {
+    /// The name as in `<errno.h>` where this type has it, else the number, and the C library's words.
+    public var description: String {
+        // strerrorname_np(3) would know all names, but Swift's Glibc module does not show it.
+        let names: [Errno: String] = [
+            .notPermitted: "EPERM", .noEntry: "ENOENT", .interrupted: "EINTR", .badAddress: "EFAULT", .busy: "EBUSY",
+            .invalidArgument: "EINVAL", .badDescriptor: "EBADF",
+        ]
+        return "\(names[self] ?? "errno \(rawValue)") (\(String(cString: strerror(rawValue))))"
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import CDeviceMirrorABI
+import Glibc
+
+/// What a request to the device took.
+public struct Transfer: Sendable, Hashable {
+    /// The pages the device dealt with.
+    public let pages: Int
+    /// How often the device had to fault pages in before it could go on.
+    public let faults: Int
+}
+
+/// An open `/dev/hmm_dmirrorN`: a device that sees the address space of the process that opened it.
+///
+/// The commands and their answers are those of hmm_dmirror_uapi.h. Each method throws ``MirrorError`` with the kernel's
+/// error number and the place of the call; a call that a signal interrupted is repeated. The descriptor survives
+/// fork(2) and, unless closed, execve(2), and goes on mirroring the address space it was opened in.
+public struct MirrorDevice: ~Copyable, Sendable {
+    /// The open descriptor; owned by this value.
+    public let descriptor: Int32
+    private let path: String
+
+    /// Opens the device node for this process's address space.
+    ///
+    /// - Parameters:
+    ///   - unit: 0 and 1 have private memory, 2 and 3 coherent memory.
+    ///   - closeOnExec: whether execve(2) closes the descriptor.
+    /// - Throws: `noEntry` where there is no such device.
+    public init(unit: Int, closeOnExec: Bool = true, file: String = #fileID, line: Int = #line) throws(MirrorError) {
+        let path = "/dev/hmm_dmirror\(unit)"
+        let flags = O_RDWR | (closeOnExec ? O_CLOEXEC : 0)
+        var opened = open(path, flags)
+        while opened < 0 {
+            let code = Errno.current
+            guard code == .interrupted else {
+                throw MirrorError(operation: .open, code: code, target: path, file: file, line: line)
+            }
+            opened = open(path, flags)
+        }
+        descriptor = opened
+        self.path = path
+    }
+
+    /// Takes over a descriptor that was opened elsewhere, such as before an execve(2).
+    public init(adopting descriptor: Int32) {
+        self.descriptor = descriptor
+        path = "descriptor \(descriptor)"
+    }
+
+    deinit { close(descriptor) }
+
+    /// Reads the range through the device into `buffer`, which must hold the range.
+    public func read(
+        _ range: PageRange, into buffer: UnsafeMutableRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Transfer {
+        try perform(.read, hmm_dmirror_ioctl_read, range, buffer, file, line)
+    }
+
+    /// Writes the range through the device from `buffer`, which must hold the range; on an error part may be written.
+    public func write(
+        _ range: PageRange, from buffer: UnsafeRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Transfer {
+        // The kernel only reads from the pointer; the argument's one field serves both directions.
+        try perform(.write, hmm_dmirror_ioctl_write, range, UnsafeMutableRawPointer(mutating: buffer), file, line)
+    }
+
+    /// Moves the range into the device's memory and reads it back through the device into `buffer`.
+    ///
+    /// - Throws: `noEntry` when a page did not move, although others may have.
+    public func migrateToDevice(
+        _ range: PageRange, readingInto buffer: UnsafeMutableRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Transfer {
+        try perform(.migrateToDevice, hmm_dmirror_ioctl_migrate_to_dev, range, buffer, file, line)
+    }
+
+    /// Moves those pages of the range that this device holds back to system memory.
+    ///
+    /// - Returns: how many pages moved.
+    public func migrateToSystem(
+        _ range: PageRange, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Int {
+        try perform(.migrateToSystem, hmm_dmirror_ioctl_migrate_to_sys, range, nil, file, line).pages
+    }
+
+    /// Looks at the range in the CPU's page table without faulting anything in.
+    ///
+    /// - Returns: one entry for each page.
+    public func snapshot(
+        _ range: PageRange, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> [SnapshotEntry] {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 1)
+        defer { bytes.deallocate() }
+        let transfer = try snapshot(range, into: bytes.baseAddress, file: file, line: line)
+        return bytes.prefix(transfer.pages).map(SnapshotEntry.init(rawValue:))
+    }
+
+    /// Looks at the range as ``snapshot(_:file:line:)`` does, with the bytes going to `buffer`, one for each page.
+    public func snapshot(
+        _ range: PageRange, into buffer: UnsafeMutableRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Transfer {
+        try perform(.snapshot, hmm_dmirror_ioctl_snapshot, range, buffer, file, line)
+    }
+
+    /// Takes the CPU's access to the range away until it faults, and reads the pages through the device into `buffer`.
+    ///
+    /// - Throws: `busy` when a page was refused.
+    public func exclusive(
+        _ range: PageRange, readingInto buffer: UnsafeMutableRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Transfer {
+        try perform(.exclusive, hmm_dmirror_ioctl_exclusive, range, buffer, file, line)
+    }
+
+    /// Whether the device holds any page of the range exclusively.
+    public func holdsExclusively(
+        _ range: PageRange, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Bool {
+        do {
+            _ = try perform(.checkExclusive, hmm_dmirror_ioctl_check_exclusive, range, nil, file, line)
+            return false
+        } catch where error.code == .notPermitted {
+            return true
+        }
+    }
+
+    /// Moves every page of this device, whoever owns it, back to system memory, and gives the device's memory back.
+    public func release(file: String = #fileID, line: Int = #line) throws(MirrorError) {
+        let ignored = PageRange(address: 0, pageCount: 1)
+        _ = try perform(.release, hmm_dmirror_ioctl_release, ignored, nil, file, line)
+    }
+
+    private func perform(
+        _ operation: MirrorError.Operation, _ request: UInt, _ range: PageRange, _ buffer: UnsafeMutableRawPointer?,
+        _ file: String, _ line: Int
+    ) throws(MirrorError) -> Transfer {
+        var command = hmm_dmirror_cmd()
+        command.addr = range.address
+        command.npages = range.pageCount
+        command.ptr = UInt64(UInt(bitPattern: buffer))
+        while ioctl(descriptor, request, &command) < 0 {
+            let code = Errno.current
+            if code == .interrupted { continue }
+            throw MirrorError(operation: operation, code: code, target: "\(range) on \(path)", file: file, line: line)
+        }
+        return Transfer(pages: Int(clamping: command.cpages), faults: Int(clamping: command.faults))
+    }
+}

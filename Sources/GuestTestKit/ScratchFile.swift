@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import CGuestShims
+import DeviceMirror
+import Glibc
+
+/// A file without a name, gone when its owner is.
+public struct ScratchFile: ~Copyable {
+    /// The open descriptor; owned by this value.
+    public let descriptor: Int32
+
+    /// Where the file's pages live.
+    public enum Place: Sendable {
+        /// A memory file (memfd_create(2)), which can be sealed.
+        case memory
+        /// The tmpfs mounted on /tmp.
+        case tmpfs
+    }
+
+    /// Makes a file of `pages` pages that read as zero.
+    public init(
+        _ place: Place, pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        let opened = try systemCall("making a file in \(place)", file: file, line: line) {
+            switch place {
+            case .memory: test_memory_file("guest-tests")
+            case .tmpfs: test_unnamed_file("/tmp")
+            }
+        }
+        // A file that could not get its size stays open until the process ends, which is soon.
+        try systemCall("ftruncate", file: file, line: line) { ftruncate(opened, pages * PageRange.pageSize) }
+        descriptor = opened
+    }
+
+    deinit { close(descriptor) }
+
+    /// Sets the file's length.
+    public func resize(pages: Int, file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("ftruncate", file: file, line: line) { ftruncate(descriptor, pages * PageRange.pageSize) }
+    }
+
+    /// Gives some pages back; they read as zero afterwards and the length stays.
+    public func punchHole(
+        firstPage: Int, pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        try systemCall("fallocate", file: file, line: line) {
+            test_punch_hole(descriptor, firstPage * PageRange.pageSize, pages * PageRange.pageSize)
+        }
+    }
+
+    /// Refuses every further write and writable mapping; only for ``Place/memory``.
+    public func seal(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("F_SEAL_WRITE", file: file, line: line) { test_seal_against_writing(descriptor) }
+    }
+
+    /// Writes the pattern with pwrite(2), not through a mapping.
+    public func fill(
+        seed: UInt64, pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        let source = try MappedBuffer.filled(pages: pages, seed: seed, file: file, line: line)
+        try systemCall("pwrite", file: file, line: line) {
+            pwrite(descriptor, source.range.pointer, Int(source.range.byteCount), 0)
+        }
+    }
+
+    /// Reads the file with pread(2), not through a mapping.
+    public func contents(
+        pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
+        let target = try MappedBuffer.anonymous(pages: pages, file: file, line: line)
+        try systemCall("pread", file: file, line: line) {
+            pread(descriptor, target.range.pointer, Int(target.range.byteCount), 0)
+        }
+        return target
+    }
+}
