@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import HarnessCore
+
+/// An ordered list of patches, read from wherever they lay, and safe to apply to a tree of its own.
+public struct PatchSeries: Sendable, Equatable {
+    /// What the person gave as the series.
+    public let source: String
+    /// The patches in the order in which they are applied.
+    public let patches: [Patch]
+    /// What was left out while reading, such as a cover letter: one sentence each.
+    public let notes: [String]
+    /// The object folder of the repository that the patches came from: it has the blobs a three-way merge needs.
+    let objectsFolder: String?
+
+    /// The first patches of the series.
+    ///
+    /// - Parameter count: how many, from 0; nil for all.
+    /// - Throws: ``LabError`` `upto-out-of-range`.
+    public func prefix(_ count: Int?) throws -> PatchSeries {
+        guard let count else { return self }
+        guard (0...patches.count).contains(count) else {
+            let held = patches.count == 1 ? "1 patch" : "\(patches.count) patches"
+            throw LabError(
+                "upto-out-of-range", exit: .usage, "--upto \(count) is not possible: \(source) has \(held)",
+                next: "Give a number from 0 (no patch at all) to \(patches.count).")
+        }
+        return PatchSeries(
+            source: source, patches: Array(patches.prefix(count)), notes: notes, objectsFolder: objectsFolder)
+    }
+}
