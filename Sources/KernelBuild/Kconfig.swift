@@ -96,6 +96,25 @@ public struct Fragment: Sendable, Equatable {
         }
     }
 
+    /// A file that was given on the command line.
+    public struct File: Sendable, Equatable {
+        /// Where it lies.
+        public var path: String
+        /// Its text.
+        public var text: String
+
+        /// Makes a file.
+        public init(path: String, text: String) {
+            self.path = path
+            self.text = text
+        }
+
+        /// Whether it is a complete .config: those that the kernel's tools write say so in their first lines.
+        public var isComplete: Bool {
+            text.split(separator: "\n").prefix(4).contains { $0.contains("Automatically generated file; DO NOT EDIT.") }
+        }
+    }
+
     /// The fragments as one request: a later line replaces an earlier one for the same symbol.
     public static func merged(_ fragments: [Fragment]) -> [(line: ConfigLine, from: String)] {
         var order: [String] = []

@@ -38,6 +38,24 @@ public struct ConfigRequest: Sendable {
         self.fragments = fragments
     }
 
+    /// Makes a request from a flavour's fragments, the person's files and the person's settings, in that order.
+    ///
+    /// A file that is a complete .config is started from; any other is merged.
+    ///
+    /// - Throws: ``LabError`` `fragment-bad`; `config-ambiguous` for two complete ones.
+    public init(flavour: String, files: [Fragment.File], fragments: [Fragment], settings: Fragment) throws {
+        let complete = files.filter(\.isComplete)
+        guard complete.count < 2 else {
+            throw LabError(
+                "config-ambiguous", exit: .usage, "Two complete configurations were given",
+                cause: complete.map(\.path).joined(separator: "\n"), next: "Give one, and fragments beside it.")
+        }
+        let merged = try files.filter { !$0.isComplete }.map { try Fragment(name: $0.path, text: $0.text) }
+        self.init(
+            flavour: flavour, start: try complete.first.map { try Fragment(name: $0.path, text: $0.text) },
+            fragments: fragments + merged + (settings.lines.isEmpty ? [] : [settings]))
+    }
+
     /// Identifies the requested configuration.
     public var digest: Digest {
         let lines = Fragment.merged((start.map { [$0] } ?? []) + fragments).map(\.line.text)

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import KernelBuild
+import KernelSource
+import PatchSeries
+import ProcessRunner
+import QEMU
+import VirtualMachine
+
+/// A kernel that is ready to boot, and how it came to be.
+public struct PreparedKernel: Sendable {
+    /// The base.
+    public var base: Base
+    /// The series as applied; nil for the bare base.
+    public var series: AppliedSeries?
+    /// The kernel in the cache.
+    public var artifact: KernelArtifact
+    var input: KernelInput
+    var config: ConfigRequest
+}
+
+/// Everything that the commands share: the cache, the tools, the sources.
+public struct Lab: Sendable {
+    /// Where things are kept that can be made again.
+    public let cache: Cache
+    /// hmmlab's own files.
+    public let installation: Installation
+    /// The bases.
+    public let sources: KernelSources
+    let runner: ProcessRunner
+    let environment: [String: String]
+    let progress: ProgressHandler
+
+    /// Sets everything up for one command; staging folders of killed runs are swept.
+    ///
+    /// - Throws: ``LabError`` `installation-unknown`.
+    public init(
+        environment: [String: String] = ProcessInfo.processInfo.environment, progress: @escaping ProgressHandler
+    ) throws {
+        self.environment = environment
+        self.progress = progress
+        cache = Cache(environment: environment)
+        installation = try Installation(environment: environment)
+        runner = ProcessRunner()
+        sources = KernelSources(cache: cache, runner: runner, progress: progress, environment: environment)
+        cache.sweepStaging()
+    }
+
+    /// The flavours' names, for shell completion.
+    ///
+    /// - Throws: ``LabError`` if the clone cannot be found.
+    public static func flavourNames() throws -> [String] {
+        let installation = try Installation(environment: ProcessInfo.processInfo.environment)
+        return try FlavourFolder(installation.kconfig).all().map(\.name)
+    }
+
+    /// The flavours.
+    ///
+    /// - Throws: ``LabError`` `flavours-bad`.
+    public func flavours() throws -> [Flavour] { try FlavourFolder(installation.kconfig).all() }
+
+    /// The machine descriptions.
+    ///
+    /// - Throws: ``LabError`` if one cannot be read.
+    public func machines() throws -> [MachineDescription] {
+        let folder = MachineFolder(installation.machines)
+        return try folder.names().map { try folder.machine($0) }
+    }
+
+    /// The suites and their tests.
+    ///
+    /// - Throws: ``LabError`` `catalog-unreadable`.
+    public func catalog() async throws -> SuiteCatalog {
+        try await SuiteCatalog(program: installation.guestTests, runner: runner)
+    }
+
+    /// Fetches, patches, configures and builds what is not there yet.
+    ///
+    /// - Throws: ``LabError`` with exit code 2 if a patch does not apply or the kernel does not build; many others.
+    public func prepare(_ selection: KernelSelection) async throws -> PreparedKernel {
+        let spec = try BaseSpec(parsing: selection.base)
+        // What is cheap to refuse is refused before anything is fetched.
+        let folder = FlavourFolder(installation.kconfig)
+        let flavour = try folder.flavour(selection.flavour)
+        let settings = try Fragment(settings: selection.settings)
+        let given = try selection.configFiles.map { Fragment.File(path: $0, text: try Files.text($0)) }
+        var series: PatchSeries?
+        if let argument = selection.series {
+            series = try await SeriesReader(runner: runner, cache: cache).read(argument).prefix(selection.upTo)
+        }
+
+        let base = try await sources.resolve(spec, refresh: selection.refresh ? .always : .whenStale)
+        var applied: AppliedSeries?
+        if let series, !series.patches.isEmpty {
+            for note in series.notes { progress(.note(note)) }
+            progress(.step("Applying \(series.patches.count) patches"))
+            let applier = SeriesApplier(gitDirectory: sources.store.gitDirectory, runner: runner, cache: cache)
+            applied = try await applier.apply(series, onto: base.commit)
+            for note in applied?.notes ?? [] { progress(.note(note)) }
+        }
+        let config = try ConfigRequest(
+            flavour: flavour.name, files: given,
+            fragments: folder.fragments(of: flavour, kernelVersion: base.kernelVersion), settings: settings)
+        let input = KernelInput(base: base, commit: applied?.tip ?? base.commit, tree: applied?.tree ?? base.tree)
+        let artifact = try await builder.build(input, config)
+        return PreparedKernel(base: base, series: applied, artifact: artifact, input: input, config: config)
+    }
+
+    var builder: KernelBuilder {
+        KernelBuilder(cache: cache, runner: runner, sources: sources, environment: environment, progress: progress)
+    }
+}
