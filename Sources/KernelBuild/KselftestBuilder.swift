@@ -2,6 +2,7 @@
 import ContentDigest
 import Foundation
 import HarnessCore
+import KernelSource
 import ProcessRunner
 
 /// One test program of the kernel's own selftests, built from the base's tree.

@@ -2,6 +2,7 @@
 import ContentDigest
 import Foundation
 import HarnessCore
+import KernelSource
 import ProcessRunner
 
 /// One persistent object folder, for a base and a configuration.

@@ -8,6 +8,13 @@ import ProcessRunner
 import QEMU
 import VirtualMachine
 
+@_exported import struct KernelBuild.Flavour
+@_exported import struct KernelBuild.KernelArtifact
+@_exported import struct KernelSource.Base
+@_exported import enum KernelSource.BaseSpec
+@_exported import struct PatchSeries.AppliedSeries
+@_exported import TestResults
+
 /// A kernel that is ready to boot, and how it came to be.
 public struct PreparedKernel: Sendable {
     /// The base.

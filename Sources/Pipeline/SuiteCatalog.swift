@@ -9,6 +9,8 @@ public struct GuestTest: Sendable, Equatable, Codable {
     public var id: String
     /// The suite it belongs to.
     public var suite: String
+    /// The name within the suite.
+    public var name: String { String(id.dropFirst(suite.count + 1)) }
     /// What it shows, in one sentence; empty for tests of the kernel's own.
     public var summary: String
     /// What the guest must have: `private`, `coherent`, `hugetlb`, `thp`, `swap`, ...
@@ -19,6 +21,8 @@ public struct GuestTest: Sendable, Equatable, Codable {
     public var arguments: [String]
     /// How its outcome is told.
     public var form: Form
+    /// Bytes of output that are handed on, both streams together; nil for all of it.
+    public var outputLimit: Int? = 1 << 20
 
     /// How a test's outcome is told.
     public enum Form: String, Sendable, Codable {
@@ -107,6 +111,14 @@ public struct SuiteCatalog: Sendable {
             throw LabError(
                 "suite-unknown", exit: .usage, "There is no suite \(name)", next: "Take some of: \(known.joined(separator: ", ")).")
         }
+    }
+
+    /// Our own tests of some suites (all without names) that match a regular expression.
+    ///
+    /// - Throws: ``LabError`` `suite-unknown`, `filter-bad`, `filter-empty`.
+    public func tests(suites names: [String], filter pattern: String?) throws -> [GuestTest] {
+        try check(suites: names)
+        return try Self.filter(own.filter { names.isEmpty || names.contains($0.suite) }, by: pattern)
     }
 
     /// The tests that match a regular expression; all of them without one.

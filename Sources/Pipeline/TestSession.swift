@@ -19,7 +19,7 @@ struct SessionPlan: Sendable {
 enum SessionEvent: Sendable {
     case booted(milliseconds: Int)
     case began(GuestTest)
-    case output(GuestTest, String)
+    case output(RunStream, [UInt8])
     case ended(SessionOutcome)
     case report(KernelReport, duringTest: String?)
 }
@@ -145,6 +145,7 @@ struct TestSession: MachineObserver {
             if let error { problems.append(SessionProblem(stage: change.rawValue, text: "Module \(name): \(error)")) }
             return moduleDone(failed: error != nil, at: instant, &watchdog)
         case .output(_, let stream, let bytes):
+            onEvent(.output(stream, bytes))
             take(lines: splitters[stream]?.feed(bytes) ?? [], from: stream)
             return []
         case .ended(_, let ending, let milliseconds):
@@ -205,14 +206,13 @@ struct TestSession: MachineObserver {
                 .run(
                     RunRequest(
                         id: test.id, test.arguments, environment: plan.environment,
-                        timeoutMilliseconds: test.timeoutMilliseconds, outputLimit: 1 << 20)))
+                        timeoutMilliseconds: test.timeoutMilliseconds, outputLimit: test.outputLimit)))
         ]
     }
 
     private mutating func take(lines: [String], from stream: RunStream) {
         guard var outcome = current else { return }
         for line in lines {
-            onEvent(.output(outcome.test, line))
             if stream == .standardError, outcome.test.form == .ktap {
                 remarks.append(line)
             } else if outcome.output.count < Self.outputLimit {

@@ -2,18 +2,14 @@
 import Foundation
 import HarnessCore
 import TOMLKit
+import TestResults
 
 /// One known failure or skip, with its reason.
-public struct Expectation: Sendable, Equatable, Codable {
-    /// What is known to happen.
-    public enum Outcome: String, Sendable, Codable {
-        case fail, skip, crash, timeout
-    }
-
+public struct KnownOutcome: Sendable, Equatable, Codable {
     /// Test identifiers; `*` stands for any text.
     public var tests: [String]
     /// The outcome that is known.
-    public var outcome: Outcome
+    public var outcome: Verdict
     /// Kernel versions such as `6.12` (any 6.12.x) or `6.12.117`; absent for all.
     public var bases: [String]?
     /// Drivers; absent for all.
@@ -29,7 +25,7 @@ public struct Expectation: Sendable, Equatable, Codable {
 }
 
 /// What a run is, as far as expectations depend on it.
-public struct ExpectationContext: Sendable, Equatable {
+public struct RunContext: Sendable, Equatable {
     var kernelVersion: String
     var driver: String
     var flavour: String
@@ -37,11 +33,11 @@ public struct ExpectationContext: Sendable, Equatable {
 }
 
 /// The file `qemu/expectations.toml`.
-public struct Expectations: Sendable {
-    private let entries: [Expectation]
+public struct KnownOutcomes: Sendable {
+    private let entries: [KnownOutcome]
 
     private struct Document: Decodable {
-        var known: [Expectation]
+        var known: [KnownOutcome]
     }
 
     /// No expectations.
@@ -59,22 +55,22 @@ public struct Expectations: Sendable {
         }
     }
 
-    /// The reason why a test's outcome is no surprise; nil if it is one.
-    func reason(for test: String, _ outcome: Expectation.Outcome, titles: [String], in context: ExpectationContext) -> String? {
-        entries.first { entry in
-            entry.outcome == outcome && entry.applies(to: test, in: context)
+    /// What is known about a test in a run; an entry for the outcome that was seen is preferred.
+    func expectation(
+        for test: String, seen verdict: Verdict, titles: [String], in context: RunContext
+    ) -> Expectation? {
+        let known = entries.filter { $0.applies(to: test, in: context) }
+        let fitting = known.first { entry in
+            entry.outcome == verdict
                 && (entry.title.map { part in !titles.isEmpty && titles.allSatisfy { $0.contains(part) } } ?? true)
-        }?.reason
-    }
-
-    /// The known outcome of a test, whatever it may be; for reporting an unexpected pass.
-    func known(_ test: String, in context: ExpectationContext) -> Expectation? {
-        entries.first { $0.applies(to: test, in: context) }
+        }
+        // A crash of another title is news, so an entry that names a title only explains that title.
+        return (fitting ?? known.first { $0.outcome != verdict }).map { Expectation($0.outcome, reason: $0.reason) }
     }
 }
 
-extension Expectation {
-    func applies(to test: String, in context: ExpectationContext) -> Bool {
+extension KnownOutcome {
+    func applies(to test: String, in context: RunContext) -> Bool {
         tests.contains { Self.matches(test[...], pattern: $0[...]) }
             && (bases?.contains { context.kernelVersion == $0 || context.kernelVersion.hasPrefix($0 + ".") } ?? true)
             && (drivers?.contains(context.driver) ?? true) && (flavours?.contains(context.flavour) ?? true)

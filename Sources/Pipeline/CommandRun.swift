@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import GuestProtocol
+import HarnessCore
+import QEMU
+import VirtualMachine
+
+@_exported import enum GuestProtocol.RunStream
+
+/// What became of a command in a guest.
+public struct CommandResult: Sendable {
+    /// The exit status to pass on: the command's own, 128 and the signal, 124 after its time limit, 1 after a crash.
+    public var status: Int32
+    /// Titles of what the kernel complained about.
+    public var reports: [String]
+    /// Where everything lies.
+    public var folder: RunFolder
+}
+
+extension Lab {
+    /// A command without a limit of its own gets a week: every limit downstream stays an ordinary number.
+    private static let unlimited = 7 * 24 * 3600
+
+    /// Runs one command in a fresh guest with the driver loaded.
+    ///
+    /// - Parameters:
+    ///   - timeoutSeconds: after which the command is killed; nil for no limit.
+    ///   - onOutput: gets the command's output as it comes.
+    /// - Throws: ``LabError`` `guest-lost` if the guest does not come up or goes away without a report; others.
+    public func run(
+        _ command: [String], kernel: KernelSelection, guest: GuestSelection, timeoutSeconds: Int?,
+        onOutput: @escaping @Sendable (RunStream, [UInt8]) -> Void
+    ) async throws -> CommandResult {
+        let boots = try await boots(kernel, guest)
+        let test = GuestTest(
+            id: "run/command", suite: "run", summary: "", requirements: [],
+            timeoutMilliseconds: (timeoutSeconds ?? Self.unlimited) * 1000, arguments: command, form: .status, outputLimit: nil)
+        let plan = SessionPlan(modules: boots.modules, tests: [test], environment: [:])
+        progress(.step("Booting the guest"))
+        let session = TestSession(plan) { if case .output(let stream, let bytes) = $0 { onOutput(stream, bytes) } }
+        let observed = try await boots.observe(session)
+        let observer = observed.observer
+        let titles = (observer.outcomes.flatMap(\.reports) + observer.problems.compactMap(\.report)).filter(\.isFinding)
+            .map(\.title)
+        let status: Int32
+        switch observer.outcomes.first?.ending {
+        case .exited(let code): status = code
+        case .signalled(let number): status = 128 + number
+        case .timedOut, .unkillable: status = 124
+        case nil:
+            guard !titles.isEmpty else { throw boots.lost(observed) }
+            status = 1
+        }
+        return CommandResult(
+            status: status == 0 && !titles.isEmpty ? 1 : status, reports: titles, folder: boots.folder)
+    }
+
+    /// Prepares everything for guests that run no suite of the kernel's own.
+    func boots(_ kernel: KernelSelection, _ guest: GuestSelection) async throws -> GuestBoots {
+        let machine = try MachineFolder(installation.machines).machine(guest.machine)
+        let kernel = try await prepare(kernel)
+        let image = try await image(for: kernel, kselftest: nil)
+        return try await GuestBoots(
+            lab: self, kernel: kernel, image: image, machine: machine, selection: guest, folder: RunFolder.make(in: cache))
+    }
+
+    /// The emulator's command line for a test run's first boot, as a shell takes it.
+    ///
+    /// - Throws: ``LabError`` as ``test(_:onEvent:)`` does before it boots.
+    public func commandLine(for selection: TestSelection) async throws -> String {
+        try await catalog().check(suites: selection.suites)
+        return try await command(for: boots(selection.kernel, selection.guest).request(0)).shellText
+    }
+
+    private func command(for request: BootRequest) throws -> Command {
+        try request.check()
+        return QEMU.command(for: request)
+    }
+}
+
+extension GuestBoots {
+    /// Boots once and follows the guest to its end.
+    func observe(_ session: TestSession, index: Int = 0) async throws -> Observed<TestSession> {
+        let request = try request(index)
+        try request.check()
+        return try await host.withMachine(request) { machine in
+            var observed = try await machine.observe(with: session, watchdog: Watchdog(start: .now))
+            observed.observer.finish()
+            return observed
+        }
+    }
+
+    /// The error for a guest that went away without a word.
+    func lost(_ observed: Observed<TestSession>) -> LabError {
+        if case .failed(let error) = observed.ending { return error }
+        let problem = observed.observer.problems.first?.text
+        guard observed.observer.bootMilliseconds == nil || problem != nil else {
+            return LabError(
+                "guest-lost", exit: .testsFailed, "The guest went away while the command ran", next: "See \(folder.path).")
+        }
+        return LabError(
+            "guest-lost", exit: .bootFailed, "The guest did not come up", cause: problem,
+            next: "See the console in \(folder.path).")
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import ContentDigest
+import Foundation
+import GuestImage
+import HarnessCore
+import KernelBuild
+import ProcessRunner
+
+extension Lab {
+    /// The initramfs for a kernel, from the cache or made now.
+    func image(for kernel: PreparedKernel, kselftest: KselftestProgram?) async throws -> String {
+        let artifact = kernel.artifact
+        var programs = [ImageDescription.Program(installation.guestTests, to: "/bin/guest-tests")]
+        if let kselftest { programs.append(.init(kselftest.path, to: SuiteCatalog.kselftestProgram)) }
+        let modules = "\(artifact.modules)/lib/modules/\(artifact.release)"
+        let description = ImageDescription(
+            initProgram: installation.guestInit, programs: programs,
+            modules: .init(kernelRelease: artifact.release, folder: Files.isFolder(modules) ? modules : nil),
+            busybox: Files.exists(ImageDescription.usualBusybox) ? ImageDescription.usualBusybox : nil)
+        let builder = ImageBuilder(runner: runner, generator: artifact.initramfsPacker)
+        let path = try cache.path("images", try await builder.signature(of: description).digest.hexadecimal + ".cpio")
+        if !Files.exists(path) {
+            progress(.step("Making the guest's image"))
+            try await builder.build(description, to: path)
+        }
+        return path
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import GuestProtocol
+import HarnessCore
+import KernelLog
+import VirtualMachine
+
+/// One boot with a shell on the second console.
+struct ShellSession: MachineObserver {
+    private let modules: [ModuleRequest]
+    private let size: TerminalSize?
+    private let onReady: @Sendable () -> Void
+    private let onEnd: @Sendable () -> Void
+    private var decoder = MessageDecoder<GuestMessage>()
+    private var parser = ConsoleParser()
+    private var modulesLeft: Int
+    private var isUp = false
+    private(set) var titles: [String] = []
+    private(set) var problem: String?
+
+    init(
+        modules: [ModuleRequest], size: TerminalSize?, onReady: @escaping @Sendable () -> Void,
+        onEnd: @escaping @Sendable () -> Void
+    ) {
+        self.modules = modules
+        self.size = size
+        self.onReady = onReady
+        self.onEnd = onEnd
+        modulesLeft = modules.count
+    }
+
+    mutating func observe(_ event: MachineEvent, watchdog: inout Watchdog) -> [MachineAction] {
+        switch event {
+        case .console(let line):
+            var actions: [MachineAction] = []
+            for event in parser.feed(line: line.text) {
+                switch event {
+                case .began(let start) where start.isFatal: actions.append(.stopAfterReport)
+                case .ended(let report): titles.append(report.title)
+                default: break
+                }
+            }
+            return actions
+        case .bytes(let chunk):
+            return decoder.feed(chunk.bytes).flatMap { event -> [MachineAction] in
+                guard case .message(let message) = event else { return [] }
+                return take(message, at: chunk.arrival, &watchdog)
+            }
+        case .expired: return []
+        }
+    }
+
+    mutating func finish() {
+        for case .ended(let report) in parser.finish() { titles.append(report.title) }
+    }
+
+    private mutating func take(
+        _ message: GuestMessage, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
+    ) -> [MachineAction] {
+        switch message {
+        case .hello where !isUp:
+            isUp = true
+            watchdog.booted(at: instant)
+            return [send(.welcome), send(.loadModules(modules))]
+        case .module(_, .load, let error):
+            modulesLeft -= 1
+            // A shell is of use without the driver too, to find out why.
+            if let error { problem = error }
+            guard modulesLeft == 0 else { return [] }
+            // A person may think for as long as they like.
+            watchdog.testBegan(limit: .seconds(365 * 24 * 3600), at: instant)
+            onReady()
+            let term = ProcessInfo.processInfo.environment["TERM"] ?? "linux"
+            return [send(.shell(ShellRequest(id: "shell", environment: ["TERM": term], size: size)))]
+        case .ended:
+            watchdog.testEnded(at: instant)
+            onEnd()
+            return [send(.powerOff)]
+        case .problem(let text):
+            problem = text
+            return []
+        default: return []
+        }
+    }
+
+    private func send(_ message: HostMessage) -> MachineAction { .send((try? message.encoded()) ?? []) }
+}
+
+extension Lab {
+    /// Boots a guest and connects this terminal to a shell in it; returns the titles of kernel reports.
+    ///
+    /// - Parameter onReady: called when the shell takes over the terminal.
+    /// - Throws: ``LabError`` `guest-lost` and others.
+    public func shell(
+        kernel: KernelSelection, guest: GuestSelection, onReady: @escaping @Sendable () -> Void
+    ) async throws -> [String] {
+        let boots = try await boots(kernel, guest)
+        progress(.step("Booting the guest"))
+        let request = try boots.request(0, hasShell: true)
+        try request.check()
+        let keyboard = Keyboard()
+        defer { keyboard.restore() }
+        let session = ShellSession(
+            modules: boots.modules, size: Keyboard.size,
+            onReady: {
+                onReady()
+                keyboard.makeRaw()
+            }, onEnd: { keyboard.restore() })
+        let observed = try await boots.host.withMachine(request) { machine in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let channel = machine.shellChannel
+                group.addTask {
+                    guard let channel else { return }
+                    for await chunk in channel.incoming { FileHandle.standardOutput.write(Data(chunk.bytes)) }
+                }
+                group.addTask {
+                    for await bytes in keyboard.input {
+                        // Ctrl-], as telnet has it: the way out of a guest that hangs.
+                        if bytes.contains(0x1d) {
+                            await machine.stop()
+                            return
+                        }
+                        try? await channel?.send(bytes)
+                    }
+                }
+                var observed = try await machine.observe(with: session, watchdog: Watchdog(start: .now))
+                observed.observer.finish()
+                group.cancelAll()
+                return observed
+            }
+        }
+        keyboard.restore()
+        if case .failed(let error) = observed.ending { throw error }
+        if let problem = observed.observer.problem { progress(.warning(problem)) }
+        return observed.observer.titles
+    }
+}
+
+/// This process's terminal as the guest's keyboard.
+private final class Keyboard: Sendable {
+    /// What is typed, or piped in; ends with standard input or when the reading task is cancelled.
+    let input: AsyncStream<[UInt8]>
+    private let saved = LockedValue<termios?>(nil)
+
+    init() {
+        let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
+        input = stream
+        let source = DispatchSource.makeReadSource(fileDescriptor: STDIN_FILENO)
+        source.setEventHandler {
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            let count = read(STDIN_FILENO, &buffer, buffer.count)
+            if count > 0 {
+                continuation.yield(Array(buffer[..<count]))
+            } else {
+                // The shell sees an end of file as it would on a terminal: Ctrl-D.
+                continuation.yield([4])
+                continuation.finish()
+                source.cancel()
+            }
+        }
+        continuation.onTermination = { _ in source.cancel() }
+        source.activate()
+    }
+
+    static var size: TerminalSize? {
+        var window = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_row > 0 else { return nil }
+        return TerminalSize(rows: window.ws_row, columns: window.ws_col)
+    }
+
+    /// Hands every key to the guest, Ctrl-C included.
+    func makeRaw() {
+        saved.withLock { saved in
+            var settings = termios()
+            guard saved == nil, tcgetattr(STDIN_FILENO, &settings) == 0 else { return }
+            saved = settings
+            cfmakeraw(&settings)
+            tcsetattr(STDIN_FILENO, TCSANOW, &settings)
+        }
+    }
+
+    func restore() {
+        saved.withLock { saved in
+            guard var settings = saved else { return }
+            tcsetattr(STDIN_FILENO, TCSANOW, &settings)
+            saved = nil
+        }
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import KernelBuild
+import ProcessRunner
+
+/// Adds source lines to a kernel's stacks with the kernel's own scripts/decode_stacktrace.sh.
+struct StackDecoder: Sendable {
+    let lab: Lab
+    let artifact: KernelArtifact
+
+    /// The report with `(file:line)` behind its functions; as it was if the script cannot be run.
+    func decode(_ lines: [String]) async throws -> String {
+        let text = lines.joined(separator: "\n") + "\n"
+        let folder = try lab.cache.stagingFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Files.write(text, to: folder + "/report")
+        // The script reads standard input only, which the supervisor keeps for itself.
+        let output = try? await lab.runner.run(
+            Command(
+                "bash",
+                [
+                    "-c", "exec bash \"$0\" \"$1\" . \"$2\" < \"$3\"", artifact.stackDecoder, artifact.vmlinux,
+                    "\(artifact.modules)/lib/modules/\(artifact.release)", folder + "/report",
+                ]), deadline: .seconds(60))
+        guard let output, output.ending.isSuccess, !output.standardOutput.isEmpty else { return text }
+        return output.standardOutput
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import GuestProtocol
+import HarnessCore
+import KernelBuild
+import KernelLog
+import KernelSource
+import ProcessRunner
+import QEMU
+import TestResults
+import VirtualMachine
+
+/// What to test.
+public struct TestSelection: Sendable {
+    /// The kernel.
+    public var kernel: KernelSelection
+    /// The machine and the driver.
+    public var guest: GuestSelection
+    /// Suites by name; empty for all.
+    public var suites: [String]
+    /// A regular expression that a test's identifier has to match.
+    public var filter: String?
+    /// Whether tests go on after one that failed.
+    public var keepGoing: Bool
+    /// The arguments that hmmlab was called with, for the record.
+    public var arguments: [String]
+
+    /// Makes a selection.
+    public init(
+        kernel: KernelSelection, guest: GuestSelection, suites: [String] = [], filter: String? = nil,
+        keepGoing: Bool = true, arguments: [String] = []
+    ) {
+        self.kernel = kernel
+        self.guest = guest
+        self.suites = suites
+        self.filter = filter
+        self.keepGoing = keepGoing
+        self.arguments = arguments
+    }
+}
+
+/// What is told while tests run.
+public enum TestEvent: Sendable {
+    /// The tests are known and the first boot begins.
+    case planned(Int)
+    /// A guest has greeted; the boot's index and the guest's uptime.
+    case booted(Int, milliseconds: Int)
+    /// A test began.
+    case began(String)
+    /// A test has its result.
+    case ended(TestRecord)
+    /// The kernel complained.
+    case report(title: String, test: String?)
+}
+
+/// A finished run.
+public struct TestReport: Sendable {
+    /// What happened.
+    public var record: RunRecord
+    /// Where everything lies.
+    public var folder: RunFolder
+}
+
+extension Lab {
+    /// How often a guest may fail to boot before the rest is given up.
+    private static let bootAttempts = 2
+
+    /// Builds what is missing, boots guests until every test has a verdict, and writes the run's folder.
+    ///
+    /// - Throws: ``LabError`` for everything that keeps tests from being run at all; a failing test is no error.
+    public func test(
+        _ selection: TestSelection, onEvent: @escaping @Sendable (TestEvent) -> Void = { _ in }
+    ) async throws -> TestReport {
+        let catalog = try await catalog()
+        try catalog.check(suites: selection.suites)
+        let wanted = selection.suites.isEmpty ? catalog.suites.map(\.name) : selection.suites
+        if !wanted.contains(SuiteCatalog.kselftest) {
+            // A filter that matches nothing is found out before a kernel is built.
+            _ = try catalog.tests(suites: wanted, filter: selection.filter)
+        }
+        let known = try KnownOutcomes(path: installation.expectations)
+        let machine = try MachineFolder(installation.machines).machine(selection.guest.machine)
+        let kernel = try await prepare(selection.kernel)
+        var tests = catalog.own.filter { wanted.contains($0.suite) }
+        var kselftest: KselftestProgram?
+        if wanted.contains(SuiteCatalog.kselftest) {
+            let program = try await KselftestBuilder(builder).build(kernel.input, config: kernel.config)
+            tests += SuiteCatalog.kselftests(cases: program.cases)
+            kselftest = program
+        }
+        tests = try SuiteCatalog.filter(tests, by: selection.filter)
+
+        let image = try await image(for: kernel, kselftest: kselftest)
+        let boots = try await GuestBoots(
+            lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
+            folder: RunFolder.make(in: cache))
+        onEvent(.planned(tests.count))
+        var run = TestRunState(
+            boots: boots, known: known, keepGoing: selection.keepGoing, attempts: Self.bootAttempts, onEvent: onEvent)
+        let started = Date()
+        try await run.work(through: tests)
+        let record = RunRecord(
+            base: "\(selection.kernel.base) (\(kernel.base.version))", series: selection.kernel.series,
+            flavour: selection.kernel.flavour, kernelSignature: kernel.artifact.signature, machine: machine.name,
+            accelerator: boots.accelerator.rawValue, started: started, ended: Date(), tests: run.records,
+            problems: run.problems)
+        try write(record, to: boots.folder, selection, kernel)
+        return TestReport(record: record, folder: boots.folder)
+    }
+
+    private func write(
+        _ record: RunRecord, to folder: RunFolder, _ selection: TestSelection, _ kernel: PreparedKernel
+    ) throws {
+        try Files.write(try record.json(), to: folder.path + "/record.json")
+        try Files.write(record.ktap().text(), to: folder.path + "/results.ktap")
+        try Files.write(try record.junit(), to: folder.path + "/junit.xml")
+        try Files.write(try Files.text(kernel.artifact.config), to: folder.path + "/config")
+        var words = selection.arguments
+        if case .debian = kernel.base.spec {
+            // The same base again, even when its series has moved on.
+            words += ["--base", "debian:\(kernel.base.version)"]
+        }
+        let command = Command(installation.root + "/scripts/hmmlab", words)
+        try Files.write(
+            "#!/bin/sh\n# Runs this again.\nexec \(command.shellText)\n", to: folder.path + "/reproduce.sh")
+    }
+}
+
+/// The boots of one run: everything about them that does not change.
+struct GuestBoots: Sendable {
+    let lab: Lab
+    let kernel: PreparedKernel
+    let image: String
+    let machine: MachineDescription
+    let selection: GuestSelection
+    let folder: RunFolder
+    let accelerator: Accelerator
+    let host: any MachineHost
+
+    init(
+        lab: Lab, kernel: PreparedKernel, image: String, machine: MachineDescription, selection: GuestSelection,
+        folder: RunFolder
+    ) async throws {
+        self.lab = lab
+        self.kernel = kernel
+        self.image = image
+        self.machine = machine
+        self.selection = selection
+        self.folder = folder
+        host = QEMUHost(runner: lab.runner)
+        accelerator = try await AcceleratorProbe(host: host, cache: lab.cache).accelerator(
+            selection.accelerator, machine: machine, kernel: Self.image(of: kernel, machine), progress: lab.progress)
+    }
+
+    static func image(of kernel: PreparedKernel, _ machine: MachineDescription) -> String {
+        switch machine.bootMethod {
+        case .pvh: kernel.artifact.vmlinux
+        case .bzImage: kernel.artifact.image
+        }
+    }
+
+    func request(_ index: Int, hasShell: Bool = false) throws -> BootRequest {
+        BootRequest(
+            machine: machine, kernel: Self.image(of: kernel, machine), initrd: image, append: selection.append,
+            cpus: selection.cpus, memoryMiB: selection.memoryMiB, accelerator: accelerator,
+            runFolder: try folder.boot(index), hasShell: hasShell)
+    }
+
+    /// The driver with the memory that the machine sets aside for it.
+    var modules: [ModuleRequest] {
+        [ModuleRequest(selection.driver.rawValue, parameters: machine.coherentModuleParameters.joined(separator: " "))]
+    }
+
+    var context: RunContext {
+        let line = (try? request(0).kernelCommandLine) ?? ""
+        return RunContext(
+            kernelVersion: kernel.base.kernelVersion, driver: selection.driver.rawValue, flavour: kernel.config.flavour,
+            commandLine: line)
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Foundation
+import HarnessCore
+import Pipeline
+
+struct BuildCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "build", abstract: "Fetch, patch, configure and build a kernel; what is cached is not made again.")
+
+    @OptionGroup(title: "Kernel") var kernel: KernelOptionGroup
+    @OptionGroup var common: CommonOptions
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func validate() throws { _ = try kernel.selection() }
+
+    func run() async throws {
+        let terminal = Terminal(quiet: common.quiet)
+        try await report(terminal, json: json) {
+            let lab = try Lab(progress: terminal.progress)
+            let prepared = try await lab.prepare(try kernel.selection())
+            terminal.clear()
+            let built = BuildDocument(base: prepared.base, series: prepared.series, kernel: prepared.artifact)
+            if let json { try json.write(Document(built)) }
+            if json?.path != "-" {
+                let kernel = prepared.artifact
+                printResult(
+                    """
+                    kernel    \(kernel.release), \(prepared.base.version)
+                    signature \(kernel.signature)
+                    image     \(kernel.image)
+                    vmlinux   \(kernel.vmlinux)
+                    modules   \(kernel.modules)
+                    config    \(kernel.config)
+                    """)
+            }
+            return .passed
+        }
+    }
+}
+
+private struct BuildDocument: Encodable {
+    let base: Base
+    let series: AppliedSeries?
+    let kernel: KernelArtifact
+}
+
+struct BaseCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "base", abstract: "Show and fetch base kernels.", subcommands: [BaseList.self, BaseFetch.self])
+}
+
+struct BaseList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Show what the archive offers now and what the cache holds.")
+
+    @OptionGroup var common: CommonOptions
+    @Flag(help: "Ask the archive now, whatever the age of the index.") var refresh = false
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func run() async throws {
+        let terminal = Terminal(quiet: common.quiet)
+        try await report(terminal, json: json) {
+            let lab = try Lab(progress: terminal.progress)
+            let listing = try await lab.sources.list(refresh: refresh ? .always : .whenStale)
+            terminal.clear()
+            if let json { try json.write(Document(listing)) }
+            if json?.path != "-" {
+                printResult("The archive offers:")
+                if listing.offered.isEmpty { printResult("  nothing that is known here") }
+                for package in listing.offered {
+                    printResult("  debian:\(package.version.padded(24)) \(package.suites.joined(separator: ", "))")
+                }
+                printResult("The cache holds:")
+                if listing.cached.isEmpty { printResult("  nothing yet") }
+                for base in listing.cached {
+                    printResult("  \(base.spec.description.padded(31)) \(base.version.padded(24)) commit \(base.commit.prefix(12))")
+                }
+                if let problem = listing.problem { terminal.show(problem) }
+            }
+            return .passed
+        }
+    }
+}
+
+struct BaseFetch: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fetch", abstract: "Bring a base into the cache, so that it can be used without a network.")
+
+    @Argument(help: "The base, such as debian:6.12.") var base: String
+    @OptionGroup var common: CommonOptions
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func run() async throws {
+        let terminal = Terminal(quiet: common.quiet)
+        try await report(terminal, json: json) {
+            let lab = try Lab(progress: terminal.progress)
+            let fetched = try await lab.sources.resolve(try BaseSpec(parsing: base), refresh: .always)
+            terminal.clear()
+            if let json { try json.write(Document(fetched)) }
+            if json?.path != "-" { printResult("\(base) is \(fetched.version), commit \(fetched.commit)") }
+            return .passed
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Foundation
+import HarnessCore
+import Pipeline
+
+struct TestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test",
+        abstract: "Fetch, patch, build and boot a kernel, run test suites in it, and say per test what happened.",
+        discussion: """
+            Without options: the newest debian:6.12, all suites. What is cached is not made again.
+            Exit codes: 0 passed, 1 a test failed or the kernel crashed, 2 it did not build, 3 it did not boot.
+            """)
+
+    @OptionGroup(title: "Kernel") var kernel: KernelOptionGroup
+    @OptionGroup(title: "Guest") var guest: GuestOptionGroup
+    @OptionGroup var common: CommonOptions
+
+    @Option(
+        name: .customLong("suite"),
+        help: ArgumentHelp("Run this suite (see hmmlab list suites); repeatable; all without it.", valueName: "suite"))
+    var suites: [String] = []
+    @Option(help: ArgumentHelp("Run only tests whose name matches this regular expression.", valueName: "regex"))
+    var filter: String?
+    @Flag(inversion: .prefixedNo, help: "Go on after a test that failed.") var keepGoing = true
+    @Flag(help: "Build everything, print the whole QEMU command, and boot nothing.") var dryRun = false
+    @Flag(help: "Exit as git bisect run wants it: 0 good, 1 bad, 125 cannot be tested.") var bisectExit = false
+    @Option(help: ArgumentHelp("Write the results as KTAP to a file, or to standard output with -.", valueName: "file"))
+    var ktap: String?
+    @Option(help: ArgumentHelp("Write the results as JUnit XML to a file.", valueName: "file")) var junit: String?
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func validate() throws {
+        _ = try kernel.selection()
+        _ = try guest.selection()
+    }
+
+    func run() async throws {
+        let terminal = Terminal(quiet: common.quiet)
+        if !bisectExit { return try await report(terminal, json: json) { try await test(terminal) } }
+        do {
+            try await report(terminal, json: json) { try await test(terminal) }
+        } catch let code as ArgumentParser.ExitCode {
+            // What could not be tested is neither good nor bad: git bisect skips it.
+            throw code.rawValue == 1 ? code : ArgumentParser.ExitCode(125)
+        }
+    }
+
+    private func test(_ terminal: Terminal) async throws -> HarnessCore.ExitCode {
+        let lab = try Lab(progress: terminal.progress)
+        let selection = TestSelection(
+            kernel: try kernel.selection(), guest: try guest.selection(), suites: suites, filter: filter,
+            keepGoing: keepGoing, arguments: Array(CommandLine.arguments.dropFirst()))
+        if dryRun {
+            printResult(try await lab.commandLine(for: selection))
+            return .passed
+        }
+        let live = LiveResults(terminal)
+        let outcome = try await lab.test(selection) { live.show($0) }
+        terminal.clear()
+        try write(outcome)
+        if json?.path != "-" && ktap != "-" {
+            for line in SummaryTable.lines(for: outcome.record) { printResult(live.coloured(line)) }
+            printResult("Everything about this run: \(outcome.folder.path)")
+        }
+        return outcome.record.exitCode
+    }
+
+    private func write(_ outcome: TestReport) throws {
+        if let json { try json.write(Document(TestDocument(outcome))) }
+        if let ktap {
+            let text = outcome.record.ktap().text()
+            if ktap == "-" { printResult(text) } else { try Files.write(text, to: ktap) }
+        }
+        if let junit { try Files.write(try outcome.record.junit(), to: junit) }
+    }
+}
+
+/// The JSON of a test run: the record, and where its folder is.
+private struct TestDocument: Encodable {
+    let outcome: TestReport
+
+    init(_ outcome: TestReport) { self.outcome = outcome }
+
+    private enum Key: String, CodingKey { case folder, run }
+
+    func encode(to encoder: any Encoder) throws {
+        try outcome.record.encode(to: encoder)
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(outcome.folder.path, forKey: .folder)
+        try container.encode(outcome.folder.id, forKey: .run)
+    }
+}
+
+/// Shows results as they come: a line for each test, the running one on the live line.
+private final class LiveResults: Sendable {
+    private let terminal: Terminal
+    private let count = LockedValue((done: 0, total: 0))
+
+    init(_ terminal: Terminal) { self.terminal = terminal }
+
+    func show(_ event: TestEvent) {
+        switch event {
+        case .planned(let total):
+            count.withLock { $0.total = total }
+            terminal.progress(.step("Booting the guest"))
+        case .booted(let boot, let milliseconds):
+            terminal.line("guest \(boot) is up, \(Double(milliseconds) / 1000) s after its kernel started")
+        case .began(let id):
+            guard terminal.isTerminal else { return }
+            let (done, total) = count.withLock { ($0.done, $0.total) }
+            terminal.progress(.step("[\(done + 1)/\(total)] \(id)"))
+        case .ended(let record):
+            count.withLock { $0.done += 1 }
+            terminal.line(line(record))
+        case .report(let title, let test):
+            terminal.line(terminal.colour("kernel: ", .red) + title + (test.map { " (during \($0))" } ?? ""))
+        }
+    }
+
+    private func line(_ record: TestRecord) -> String {
+        let (word, colour): (String, Terminal.Colour) =
+            switch record.outcome {
+            case .passed: ("pass", .green)
+            case .expected: ("known", .yellow)
+            case .unexpectedPass: ("xpass", .yellow)
+            case .unexpected: (record.verdict.rawValue, .red)
+            }
+        let seconds = String(format: "%.1f s", record.duration)
+        let why = record.explanation.isEmpty ? "" : ": \(record.explanation)"
+        return terminal.colour(word.padded(7), colour) + " \(record.id) (\(seconds))\(why)"
+    }
+
+    func coloured(_ line: String) -> String {
+        for (word, colour) in [("FAIL", Terminal.Colour.red), ("CRASH", .red), ("TIMEOUT", .red), ("KNOWN", .yellow)]
+        where line.hasPrefix(word) {
+            return terminal.colour(word, colour) + line.dropFirst(word.count)
+        }
+        return line
+    }
+}
