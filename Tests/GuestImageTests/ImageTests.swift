@@ -12,13 +12,15 @@ import Testing
     init() throws { workshop = try Workshop() }
 
     private func description(in place: String) async throws -> ImageDescription {
-        ImageDescription(
+        var external: [String] = []
+        for number in 1...5 { external.append(try await workshop.module("outside\(number)", in: place)) }
+        return ImageDescription(
             initProgram: try workshop.script("\(place)/init program", "exit 0"),
             programs: [.init("/bin/true", to: "/bin/true")],
             modules: .init(
                 kernelRelease: "6.12.117",
                 folder: try await workshop.installedModules(["second", "first"], in: place),
-                external: [try await workshop.module("outside", in: place)]),
+                external: external),
             files: [.init(try workshop.write("\(place)/data", "some data"), to: "/etc/data", mode: 0o600)])
     }
 
@@ -48,7 +50,7 @@ import Testing
             "file /etc/data FILE 0600 0 0", "file /etc/passwd FILE 0644 0 0", "== /etc/data", "some data",
             "file /lib/modules/6.12.117/kernel/lib/first.ko lib/modules/6.12.117/kernel/lib/first.ko 0644 0 0",
             "file /lib/modules/6.12.117/modules.dep.bin lib/modules/6.12.117/modules.dep.bin 0644 0 0",
-            "kernel/lib/second.ko:", "kernel/lib/first.ko:", "updates/outside.ko:",
+            "kernel/lib/second.ko:", "kernel/lib/first.ko:", "updates/outside1.ko:",
         ] {
             #expect(lines.contains(line), "\(line)")
         }
