@@ -87,12 +87,13 @@ public struct ShellRequest: Sendable, Equatable {
     /// The size of the person's window; nil leaves the device's own.
     public var size: TerminalSize?
 
-    /// The terminal that QEMU's `-device virtconsole` makes.
-    public static let virtioConsole = "/dev/hvc0"
+    /// The second serial port of a PC. QEMU's virtconsole (`/dev/hvc0`) is faster, but loses output whenever the host
+    /// does not take it at once.
+    public static let secondSerialPort = "/dev/ttyS1"
 
     /// Describes an interactive session.
     public init(
-        id: String, _ arguments: [String] = [], environment: [String: String] = [:], device: String = virtioConsole,
+        id: String, _ arguments: [String] = [], environment: [String: String] = [:], device: String = secondSerialPort,
         size: TerminalSize? = nil
     ) {
         self.id = id
@@ -179,7 +180,7 @@ extension HostMessage {
             self = .shell(
                 ShellRequest(
                     id: try frame.text("id"), frame.texts("arg"), environment: frame.environment,
-                    device: frame.optionalText("device") ?? ShellRequest.virtioConsole,
+                    device: frame.optionalText("device") ?? ShellRequest.secondSerialPort,
                     size: frame.optionalBytes("rows") == nil ? nil : try frame.size()))
         case "resize": self = .resize(try frame.size())
         case "kill": self = .kill(id: try frame.text("id"))

@@ -27,7 +27,8 @@ public struct ModuleContext: ~Copyable {
     /// Loads a module by name or alias, after the modules it depends on.
     ///
     /// - Parameter parameters: as on modprobe's command line, such as `a=1 b=2`.
-    /// - Throws: ``ModuleError``, with `EEXIST` if it is loaded already, since its parameters would not take effect.
+    /// - Throws: ``ModuleError``, with `EEXIST` if it is loaded already, since its parameters would not take effect, and
+    ///   with `EINVAL` for a parameter that it does not have.
     public func load(_ name: String, parameters: String = "") throws(ModuleError) {
         var list: OpaquePointer?
         let found = kmod_module_new_from_lookup(context, name, &list)
@@ -54,6 +55,7 @@ public struct ModuleContext: ~Copyable {
                 .load, name, EEXIST,
                 "it is built into the kernel, and takes parameters on the kernel's command line only")
         }
+        if !parameters.isEmpty { try check(parameters, of: module, name) }
         let status = kmod_module_probe_insert_module(
             module, KMOD_PROBE_FAIL_ON_LOADED.rawValue, parameters.isEmpty ? nil : parameters, nil, nil, nil)
         // Positive values are for blacklists, of which there are none.
@@ -102,15 +104,34 @@ public struct ModuleContext: ~Copyable {
         }
     }
 
+    /// Refuses a parameter that the module does not have: the kernel would only log that it is ignored.
+    private func check(_ parameters: String, of module: OpaquePointer, _ name: String) throws(ModuleError) {
+        // The kernel takes hyphens for underscores (kernel/params.c), and two parameters for every module.
+        func normal(_ text: some StringProtocol) -> String { String(text.map { $0 == "-" ? "_" : $0 }) }
+        let known = ModuleInfo.parameters(in: try entries(of: module, name)).map(\.name)
+        let accepted = Set(known.map { normal($0) } + ["dyndbg", "async_probe"])
+        for parameter in parameters.split(separator: " ") {
+            let asked = parameter.prefix { $0 != "=" }
+            if accepted.contains(normal(asked)) { continue }
+            let list = known.isEmpty ? "it has none" : "it has \(known.joined(separator: ", "))"
+            throw ModuleError(.load, name, EINVAL, "it has no parameter \(asked); \(list)")
+        }
+    }
+
     /// Everything in the `.modinfo` section of a module's file, in its order.
     func entries(path: String) throws(ModuleError) -> [(key: String, value: String)] {
         var module: OpaquePointer?
         let found = kmod_module_new_from_path(context, path, &module)
         guard found >= 0, let module else { throw ModuleError(.inspect, path, found < 0 ? -found : ENOENT) }
         defer { kmod_module_unref(module) }
+        return try entries(of: module, path)
+    }
+
+    private func entries(of module: OpaquePointer, _ name: String) throws(ModuleError) -> [(key: String, value: String)]
+    {
         var list: OpaquePointer?
         let status = kmod_module_get_info(module, &list)
-        guard status >= 0 else { throw ModuleError(.inspect, path, -status) }
+        guard status >= 0 else { throw ModuleError(.inspect, name, -status) }
         defer { kmod_module_info_free_list(list) }
         var entries: [(key: String, value: String)] = []
         var entry = list

@@ -41,10 +41,14 @@ public struct ModuleInfo: Sendable, Equatable {
         self.name = name
         vermagic = Self.trimmed(first("vermagic") ?? "")
         dependencies = (first("depends") ?? "").split(separator: ",").map(String.init)
+        parameters = Self.parameters(in: entries)
+    }
 
-        let types = Dictionary(Self.pairs(entries, "parmtype")) { first, _ in first }
-        let descriptions = Dictionary(Self.pairs(entries, "parm")) { first, _ in first }
-        parameters = Set(types.keys).union(descriptions.keys).sorted().map { name in
+    /// The parameters that `.modinfo` entries tell of, by name.
+    static func parameters(in entries: [(key: String, value: String)]) -> [Parameter] {
+        let types = Dictionary(pairs(entries, "parmtype")) { first, _ in first }
+        let descriptions = Dictionary(pairs(entries, "parm")) { first, _ in first }
+        return Set(types.keys).union(descriptions.keys).sorted().map { name in
             Parameter(name: name, type: types[name], description: descriptions[name])
         }
     }

@@ -10,7 +10,6 @@ enum Mounts {
     }
 
     private static let all = [
-        Filesystem(type: "proc", folder: "/proc"),
         Filesystem(type: "sysfs", folder: "/sys"),
         Filesystem(type: "devtmpfs", folder: "/dev", options: "mode=0755"),
         Filesystem(type: "devpts", folder: "/dev/pts", options: "mode=0620,ptmxmode=0666"),

@@ -22,8 +22,8 @@ enum Processes {
     private static func describe(_ folder: String, _ thread: Int) -> String {
         let status = System.text(folder + "/status") ?? ""
         let stack = (System.text(folder + "/stack") ?? "").split(separator: "\n").map { line in
-            // Each line is `[<0>] function+offset/size`.
-            String(line.split(separator: " ").last ?? "")
+            // Each line is `[<0>] function+offset/size`, and the module in brackets if it is in one.
+            String(line.split(separator: " ", maxSplits: 1).last ?? "")
         }
         let name = field("Name", status) ?? "?"
         let state = field("State", status) ?? "?"

@@ -6,7 +6,7 @@ import GuestProtocol
 final class Terminal {
     private let descriptor: Int32
 
-    /// Opens a device such as `/dev/hvc0` without taking it as PID 1's own terminal.
+    /// Opens a device such as `/dev/ttyS1` without taking it as PID 1's own terminal.
     init(_ device: String) throws(SystemError) {
         descriptor = open(device, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemError("The terminal \(device) cannot be opened") }

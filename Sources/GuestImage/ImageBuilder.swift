@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import ContentDigest
+import Foundation
+import HarnessCore
+import ProcessRunner
+
+/// Makes the guest's initramfs (kernel: Documentation/driver-api/early-userspace/buffer-format.rst), without root rights
+/// and so that the same inputs give the same bytes.
+///
+/// The archive is written by the kernel's own `gen_init_cpio`. It is not compressed: QEMU hands it over in memory, and
+/// unpacking it would cost an emulated processor more time than copying it.
+public struct ImageBuilder: Sendable {
+    /// Changes when the same inputs would give another image than an earlier hmmlab made.
+    private static let layout = 1
+
+    private let runner: ProcessRunner
+    private let generator: String
+
+    /// A builder that uses a kernel's `usr/gen_init_cpio`, from the object directory of any base.
+    public init(runner: ProcessRunner, generator: String) {
+        self.runner = runner
+        self.generator = generator
+    }
+
+    /// What decides the image's bytes; two descriptions with the same signature give the same image.
+    ///
+    /// - Throws: ``LabError``, as ``build(_:to:)`` does.
+    public func signature(of description: ImageDescription) async throws -> Signature {
+        var signature = Signature()
+        signature.add("layout", "\(Self.layout)")
+        signature.add("generator", "\(try Digest(of: Files.bytes(generator)))")
+        for tool in ["strip", "depmod"] {
+            let version = try await runner.check(Command(tool, ["--version"]))
+            signature.add(tool, String(version.prefix { !$0.isNewline }))
+        }
+        try await ImageContents(description, runner: runner).sign(&signature)
+        return signature
+    }
+
+    /// Builds the image; it appears at its path when it is complete.
+    ///
+    /// Work in progress is a folder beside it, which is removed at the end.
+    ///
+    /// - Throws: ``LabError`` `module-mismatch`, `module-unreadable`, `library-missing`, `image-conflict`, `image-path`,
+    ///   `image-incomplete`, `file-unreadable`, `file-unwritable`, and the errors of ProcessRunner's `check`.
+    public func build(_ description: ImageDescription, to path: String) async throws {
+        let contents = try await ImageContents(description, runner: runner)
+        let staging = ImageStaging(folder: "\(path).\(UUID().uuidString.prefix(8))", runner: runner)
+        defer { staging.remove() }
+        try await staging.fill(contents)
+        try await staging.archive(generator: generator, to: path)
+    }
+}
