@@ -73,7 +73,7 @@ struct ApplySession {
 
         let patches = series.patches[from...]
         guard !patches.isEmpty else { return }
-        try await prepare(objects: [lines[0], series.objectsFolder].compactMap { $0 }, patches: patches)
+        try await prepare(objects: lines[0], patches: patches)
         let links = entries.filter { $0.value.mode == SeriesSafety.linkMode }.keys
         var safety = SeriesSafety(links: Set(links))
         for (index, patch) in zip(patches.indices, patches) { try safety.check(patch, number: index + 1) }
@@ -83,14 +83,14 @@ struct ApplySession {
     // MARK: - Preparing
 
     /// Makes the repository and looks up every path of the series, and the folders above it, in the start commit.
-    private mutating func prepare(objects: [String], patches: ArraySlice<Patch>) async throws {
+    private mutating func prepare(objects: String, patches: ArraySlice<Patch>) async throws {
         var paths: Set<String> = []
         for path in patches.flatMap(\.touchedPaths) {
             paths.insert(path)
             paths.formUnion(PathRules.ancestors(of: path))
         }
         let asked = paths.sorted()
-        try Files.write(objects.map { $0 + "\n" }.joined(), to: staging + "/alternates")
+        try Files.write(objects + "\n", to: staging + "/alternates")
         try Files.write(asked.map { "ls \(start) \(Self.quoted($0))\n" }.joined(), to: staging + "/ls")
         let answer = try await git.runner.check(
             git.script(
@@ -142,8 +142,9 @@ struct ApplySession {
         var merged: [String] = []
         var output = CommandOutput(ending: .exited(1))
         let finder = RejectionFinder(session: self, patch: patch, number: number, drift: drift)
-        if let obstacle = finder.folderInTheWay() { return obstacle }
+        if let obstacle = finder.obstacleThatGitCannotSee() { return obstacle }
         if !drift.isEmpty {
+            try await borrowBlobs(of: patch, drift)
             output = try await gitApply(patch, ["--3way"])
             if output.ending.isSuccess {
                 merged = drift.filter { output.standardError.contains("Applied patch to '\($0)' cleanly.") }
@@ -173,6 +174,26 @@ struct ApplySession {
             else { return nil }
             return entry.blob.hasPrefix(blob) ? nil : path
         }
+    }
+
+    /// Copies the blobs that a merge starts from out of the repository that the patches came from.
+    ///
+    /// Borrowing them like the store's would let git touch the times of that repository's objects.
+    private func borrowBlobs(of patch: Patch, _ drift: [String]) async throws {
+        guard let repository = series.repository else { return }
+        let blobs = patch.files.filter { $0.oldPath.map(drift.contains) ?? false }.compactMap(\.oldBlob)
+        try await git.runner.check(
+            git.script(
+                """
+                from=$1
+                shift
+                for blob; do
+                    if ! "$git" cat-file -e "$blob" 2>/dev/null; then
+                        GIT_DIR=$from "$git" cat-file blob "$blob" >blob
+                        "$git" hash-object -w --no-filters blob >/dev/null
+                    fi
+                done
+                """, [repository] + blobs, directory: self.repository, in: staging))
     }
 
     /// Applies the current patch to the index, and lists the index into a file.
@@ -297,8 +318,8 @@ struct ApplySession {
         try await git.runner.check(
             git.script(
                 """
-                "$git" pack-objects -q --window=0 made <objects >/dev/null
-                GIT_DIR=$1 "$git" unpack-objects -q <made-*.pack
+                "$git" pack-objects -q --window=0 --stdout <objects >pack
+                GIT_DIR=$1 "$git" unpack-objects -q <pack
                 """, [store], directory: repository, in: staging))
     }
 }

@@ -44,13 +44,9 @@ struct CommitReader {
         }
         try Files.write(listed.map { $0 + "\n" }.joined(), to: staging + "/commits")
         if !listed.isEmpty { try await git.runner.check(git.script(Self.work, directory: repository, in: staging)) }
-        let objects = try await git.runner.check(
-            git.command(["rev-parse", "--path-format=absolute", "--git-path", "objects"], directory: repository))
         var found = FoundPatches()
         for (index, commit) in listed.enumerated() { try add(commit, at: "\(staging)/\(index + 1)", to: &found) }
-        return PatchSeries(
-            source: source, patches: found.patches, notes: found.notes,
-            objectsFolder: objects.trimmingCharacters(in: .newlines))
+        return PatchSeries(source: source, patches: found.patches, notes: found.notes, repository: repository)
     }
 
     private func commit(_ name: String, _ path: String, _ repository: String) async throws -> String {

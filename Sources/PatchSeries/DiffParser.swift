@@ -72,7 +72,7 @@ struct DiffParser {
             } else if lines.has("--- ", at: line), lines.startsPlainFile() {
                 try readPlainFile()
             } else if lines.has("Binary files ", at: line), lines.ends(line, with: " differ") {
-                files.append(FileChange(content: .binaryWithoutData, hunks: []))
+                files.append(FileChange(content: .binaryWithoutData(lines.text(line)), hunks: []))
                 lines.advance()
             } else if files.isEmpty || HunkHeader(lines.text(line)) == nil {
                 lines.advance()
@@ -121,8 +121,8 @@ struct DiffParser {
             } else if lines.has("Binary files ", at: line) || lines.has("Files ", at: line),
                 lines.ends(line, with: " differ")
             {
+                file.content = .binaryWithoutData(lines.text(line))
                 lines.advance()
-                file.content = .binaryWithoutData
             } else {
                 file.hunks = try readHunks()
             }

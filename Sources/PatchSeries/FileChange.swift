@@ -8,8 +8,8 @@ public struct FileChange: Sendable, Equatable {
         case text
         /// A `GIT binary patch` that carries the new content.
         case binary
-        /// Only the remark that two binary files differ: nothing that could be applied.
-        case binaryWithoutData
+        /// Only the remark that two binary files differ, as it stands in the diff: nothing that could be applied.
+        case binaryWithoutData(String)
     }
 
     /// The path before; nil if the file is created.

@@ -18,7 +18,7 @@ struct MailReader {
     /// All files in one shell, for a thousand mails need two thousand short-lived processes.
     ///
     /// `--mboxrd` undoes the escaping of `>From `, which never begins a line of a diff. `-b` takes a mail without an
-    /// mbox line. A mail that cannot be decoded leaves a `.bad` file, so that the others still say what they are.
+    /// mbox line. `-u` asks for UTF-8; `--encoding=UTF-8` leaves everything as it is in git 2.39. A mail that cannot be decoded leaves a `.bad` file, so that the others still say what they are.
     private static let work = """
         for file in in/*; do
             id=${file#in/}
@@ -26,7 +26,7 @@ struct MailReader {
             mkdir "out/$id"
             "$git" mailsplit -b --mboxrd $keep -d6 -o"out/$id" "$file" >/dev/null
             for mail in "out/$id"/*; do
-                "$git" mailinfo -k --encoding=UTF-8 "$mail.msg" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.err" ||
+                "$git" mailinfo -k -u "$mail.msg" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.err" ||
                     : >"$mail.bad"
             done
         done

@@ -39,6 +39,9 @@ public struct PatchRejection: Sendable, Equatable, Codable {
         public var baseStart: Int
         /// The base's lines, at most ``longestHunk``.
         public var baseLines: [String]
+        /// Whether the lines that the hunk changes are there after all; its place could still not be told, as it happens
+        /// to hunks without lines of context.
+        public var isThere: Bool
     }
 
     /// The most lines that are kept of a hunk.
@@ -113,6 +116,7 @@ public struct PatchRejection: Sendable, Equatable, Codable {
         for (path, hunk) in all.prefix(3) {
             lines.append("\(Printable.text(path)), hunk \(hunk.header)")
             lines += shortened(hunk.lines, to: 30).map { "  \($0)" }
+            if hunk.isThere { lines.append("these lines are there, but the hunk has too little context to tell which are meant") }
             if hunk.baseLines.isEmpty {
                 lines.append("the base's file is empty")
             } else {

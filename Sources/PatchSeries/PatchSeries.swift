@@ -9,8 +9,8 @@ public struct PatchSeries: Sendable, Equatable {
     public let patches: [Patch]
     /// What was left out while reading, such as a cover letter: one sentence each.
     public let notes: [String]
-    /// The object folder of the repository that the patches came from: it has the blobs a three-way merge needs.
-    let objectsFolder: String?
+    /// The git directory that the patches came from: it has the blobs that a three-way merge needs.
+    let repository: String?
 
     /// The first patches of the series.
     ///
@@ -25,6 +25,6 @@ public struct PatchSeries: Sendable, Equatable {
                 next: "Give a number from 0 (no patch at all) to \(patches.count).")
         }
         return PatchSeries(
-            source: source, patches: Array(patches.prefix(count)), notes: notes, objectsFolder: objectsFolder)
+            source: source, patches: Array(patches.prefix(count)), notes: notes, repository: repository)
     }
 }

@@ -15,8 +15,13 @@ struct RejectionFinder {
     let number: Int
     let drift: [String]
 
-    /// The rejection if the patch makes a file where the base has a folder, which the small index does not show to git.
-    func folderInTheWay() -> PatchRejection? {
+    /// The rejection for what `git apply` would not object to: a remark of diff(1) that two binary files differ, and a
+    /// new file where the base has a folder, which the small index does not show.
+    func obstacleThatGitCannotSee() -> PatchRejection? {
+        for file in patch.files where file.paths.isEmpty {
+            guard case .binaryWithoutData(let remark) = file.content else { continue }
+            return rejection(.binary, [.init(path: remark, reason: .binary, hunks: [])], said: "")
+        }
         let paths = patch.files.compactMap(\.newPath).filter(session.folders.contains)
         guard !paths.isEmpty else { return nil }
         return rejection(.fileExists, paths.map { .init(path: $0, reason: .fileExists, hunks: []) }, said: "")
@@ -24,8 +29,7 @@ struct RejectionFinder {
 
     /// The rejection of the patch that git just refused; the session's index still has the state before it.
     func rejection(said: String) async throws -> PatchRejection {
-        let carriesAll = patch.files.allSatisfy { $0.content != .binaryWithoutData }
-        if carriesAll, try await session.gitApply(patch, ["--check"], backwards: true).ending.isSuccess {
+        if try await session.gitApply(patch, ["--check"], backwards: true).ending.isSuccess {
             return rejection(.alreadyInBase, [], said: said)
         }
         var files: [PatchRejection.File] = []
@@ -46,8 +50,8 @@ struct RejectionFinder {
     }
 
     private func obstacle(_ change: FileChange, _ said: String) async throws -> PatchRejection.File? {
-        let path = change.oldPath ?? change.newPath ?? "(unnamed)"
-        if change.content == .binaryWithoutData { return .init(path: path, reason: .binary, hunks: []) }
+        let path = change.oldPath ?? change.newPath ?? ""
+        if case .binaryWithoutData = change.content { return .init(path: path, reason: .binary, hunks: []) }
         let made = patch.files.compactMap(\.newPath)
         let removed = patch.files.filter { $0.newPath == nil }.compactMap(\.oldPath)
         if let old = change.oldPath, session.entries[old] == nil {
@@ -88,13 +92,14 @@ struct RejectionFinder {
                 .dropLast(patch.diff[hunk.body].last == UInt8(ascii: "\n") ? 1 : 0)
             let added = UInt8(ascii: patch.isReversed ? "-" : "+")
             let wanted = lines.filter { $0.first != added && $0.first != UInt8(ascii: "\\") }.map { $0.dropFirst() }
-            guard let (first, fits) = place.find(Array(wanted), near: start), !fits || named.contains(start) else { continue }
+            let (first, fits) = place.find(wanted, near: start)
+            guard !fits || named.contains(start) else { continue }
             rejected.append(
                 PatchRejection.RejectedHunk(
                     header: hunk.header,
                     lines: lines.prefix(PatchRejection.longestHunk).map { Printable.line($0) },
                     baseStart: place.count == 0 ? 0 : first + 1,
-                    baseLines: place.lines(first, min(max(wanted.count, 1), PatchRejection.longestHunk))))
+                    baseLines: place.lines(first, min(max(wanted.count, 1), PatchRejection.longestHunk)), isThere: fits))
         }
         return rejected
     }
@@ -123,7 +128,7 @@ private struct HunkPlace {
     var count: Int { text.count }
 
     /// The index of the line where the wanted lines are, or where most of them are at their place, nearest to a line number.
-    func find(_ wanted: [Data.SubSequence], near line: Int) -> (first: Int, fits: Bool)? {
+    func find(_ wanted: [Data.SubSequence], near line: Int) -> (first: Int, fits: Bool) {
         let wanted = wanted.prefix(PatchRejection.longestHunk).map { known[$0] ?? -1 }
         guard !numbers.isEmpty else { return (0, wanted.isEmpty) }
         var best = (first: min(max(line - 1, 0), numbers.count - 1), score: 0, distance: Int.max)

@@ -46,7 +46,7 @@ public struct SeriesReader: Sendable {
             series = try await CommitReader(git: git, staging: staging).read(repository, base, tip)
         case .path(let path):
             let found = try await patches(at: path, staging)
-            series = PatchSeries(source: path, patches: found.patches, notes: found.notes, objectsFolder: nil)
+            series = PatchSeries(source: path, patches: found.patches, notes: found.notes, repository: nil)
         }
         guard !series.patches.isEmpty else {
             throw Self.empty(series.source, notes: series.notes)
