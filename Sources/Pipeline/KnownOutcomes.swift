@@ -58,14 +58,14 @@ public struct KnownOutcomes: Sendable {
     /// What is known about a test in a run; an entry for the outcome that was seen is preferred.
     func expectation(
         for test: String, seen verdict: Verdict, titles: [String], in context: RunContext
-    ) -> Expectation? {
+    ) -> ExpectedResult? {
         let known = entries.filter { $0.applies(to: test, in: context) }
         let fitting = known.first { entry in
             entry.outcome == verdict
                 && (entry.title.map { part in !titles.isEmpty && titles.allSatisfy { $0.contains(part) } } ?? true)
         }
         // A crash of another title is news, so an entry that names a title only explains that title.
-        return (fitting ?? known.first { $0.outcome != verdict }).map { Expectation($0.outcome, reason: $0.reason) }
+        return (fitting ?? known.first { $0.outcome != verdict }).map { ExpectedResult($0.outcome, reason: $0.reason) }
     }
 }
 

@@ -145,21 +145,18 @@ private final class Keyboard: Sendable {
     init() {
         let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
         input = stream
-        let source = DispatchSource.makeReadSource(fileDescriptor: STDIN_FILENO)
-        source.setEventHandler {
-            var buffer = [UInt8](repeating: 0, count: 4096)
-            let count = read(STDIN_FILENO, &buffer, buffer.count)
-            if count > 0 {
-                continuation.yield(Array(buffer[..<count]))
-            } else {
+        FileHandle.standardInput.readabilityHandler = { handle in
+            let bytes = handle.availableData
+            if bytes.isEmpty {
                 // The shell sees an end of file as it would on a terminal: Ctrl-D.
                 continuation.yield([4])
                 continuation.finish()
-                source.cancel()
+                handle.readabilityHandler = nil
+            } else {
+                continuation.yield(Array(bytes))
             }
         }
-        continuation.onTermination = { _ in source.cancel() }
-        source.activate()
+        continuation.onTermination = { _ in FileHandle.standardInput.readabilityHandler = nil }
     }
 
     static var size: TerminalSize? {

@@ -69,7 +69,7 @@ struct BaseList: AsyncParsableCommand {
                 printResult("The archive offers:")
                 if listing.offered.isEmpty { printResult("  nothing that is known here") }
                 for package in listing.offered {
-                    printResult("  debian:\(package.version.padded(24)) \(package.suites.joined(separator: ", "))")
+                    printResult("  debian:\(package.version.padded(24)) \(package.suite.padded(20)) \(package.size >> 20) MiB")
                 }
                 printResult("The cache holds:")
                 if listing.cached.isEmpty { printResult("  nothing yet") }

@@ -83,14 +83,14 @@ final class Terminal: Sendable {
     func colour(_ text: String, _ colour: Colour) -> String {
         guard usesColour else { return text }
         // Rainbow looks at standard output on its own; the decision was made above.
-        let code: [UInt8] =
+        let code: UInt8 =
             switch colour {
-            case .red: [NamedColor.red.value]
-            case .green: [NamedColor.green.value]
-            case .yellow: [NamedColor.yellow.value]
-            case .bold: [Style.bold.value]
+            case .red: NamedColor.red.value.first ?? 0
+            case .green: NamedColor.green.value.first ?? 0
+            case .yellow: NamedColor.yellow.value.first ?? 0
+            case .bold: Style.bold.value.first ?? 0
             }
-        return "\u{1b}[\(code.map(String.init).joined(separator: ";"))m\(text)\u{1b}[0m"
+        return "\u{1b}[\(code)m\(text)\u{1b}[0m"
     }
 
     private func live(_ text: String) {
