@@ -9,7 +9,7 @@ import VirtualMachine
 /// The device node proves nothing: there are hosts where it exists and every guest hangs or QEMU aborts.
 public struct AcceleratorProbe: Sendable {
     /// How long a guest may take under KVM; a working one needs less than a second.
-    static let kvmPatience = Duration.seconds(5)
+    static let kvmPatience = Duration.seconds(4)
     /// How long the same kernel may take under TCG to prove that it is not to blame.
     static let controlPatience = Duration.seconds(15)
 
@@ -30,10 +30,15 @@ public struct AcceleratorProbe: Sendable {
 
     /// The accelerator to use on a machine.
     ///
-    /// A remembered answer costs a few reads of small files; a probe takes five seconds at most where KVM is at fault,
-    /// and as long as two boots fail where the kernel is. Asked for KVM by name, a remembered "no" is not believed.
+    /// A remembered answer costs a few reads of small files; a probe takes a few seconds where KVM is at fault, and
+    /// some more where the kernel is. Asked for KVM by name, a remembered "no" is not believed.
     ///
-    /// - Parameter kernel: a kernel that the machine can boot, as an absolute path.
+    /// - Parameters:
+    ///   - choice: what the person asked for.
+    ///   - machine: the machine that guests will run on.
+    ///   - kernel: a kernel that the machine can boot, as an absolute path.
+    ///   - progress: told of a probe and of its outcome.
+    /// - Returns: the accelerator; with `auto` always one that works.
     /// - Throws: ``LabError`` `kvm-unusable` if KVM was asked for by name; `tool-missing` and others if QEMU cannot be
     ///   started at all; `cache-unwritable`; `CancellationError`.
     public func accelerator(

@@ -51,7 +51,7 @@ public func argv(for request: BootRequest) -> [String] {
 }
 
 /// The whole command for a boot, runnable as it is once the run folder exists.
-public func command(for request: BootRequest) -> Command {
+public func launchCommand(for request: BootRequest) -> Command {
     Command(request.machine.emulator, argv(for: request), in: request.runFolder)
 }
 

@@ -20,7 +20,7 @@ public struct QEMUHost: MachineHost {
     ) async throws -> Result {
         try request.check()
         try Self.prepare(request.runFolder)
-        let process = QEMUProcess(command(for: request), runner: runner)
+        let process = QEMUProcess(launchCommand(for: request), runner: runner)
         defer { Self.tidy(request.runFolder, process) }
         return try await withThrowingTaskGroup(of: Result?.self) { group in
             group.addTask {

@@ -25,19 +25,23 @@ final class QEMUProcess: Sendable {
     }
 
     /// Runs QEMU to its end; cancelling the task ends QEMU, by force if need be.
+    ///
+    /// The guest waits for the monitor's `cont`: one that ends within milliseconds would otherwise be gone before
+    /// anybody could hear how.
     func run() async {
-        outcome.fulfil(await withTaskGroup(of: Outcome?.self) { group in
-            group.addTask { await self.stream() }
-            group.addTask {
-                for await _ in self.kills {}
-                return nil
-            }
-            // Whichever is first ends the other.
-            var outcome = await group.next() ?? nil
-            group.cancelAll()
-            while let next = await group.next() { outcome = outcome ?? next }
-            return outcome ?? .forced
-        })
+        outcome.fulfil(
+            await withTaskGroup(of: Outcome?.self) { group in
+                group.addTask { await self.stream() }
+                group.addTask {
+                    for await _ in self.kills {}
+                    return nil
+                }
+                // Whichever is first ends the other.
+                var outcome = await group.next() ?? nil
+                group.cancelAll()
+                while let next = await group.next() { outcome = outcome ?? next }
+                return outcome ?? .forced
+            })
     }
 
     /// Ends QEMU by force; ``waitForEnd()`` tells when it is gone.
@@ -49,7 +53,7 @@ final class QEMUProcess: Sendable {
     /// What QEMU has printed so far.
     var words: String { output.withLock { String(decoding: $0, as: UTF8.self) } }
 
-    /// Waits until QEMU is gone. Cancelling does not end the wait, but it ends QEMU.
+    /// Waits until QEMU is gone; cancelling does not end the wait, but it ends QEMU.
     func waitForEnd() async { _ = await outcome.value() }
 
     /// The error for a QEMU that ended although nobody asked it to, with its own words.
@@ -79,8 +83,10 @@ final class QEMUProcess: Sendable {
     }
 
     private func stream() async -> Outcome {
+        var paused = command
+        paused.arguments.append("-S")
         do {
-            let ending = try await runner.stream(command) { [output] _, bytes in
+            let ending = try await runner.stream(paused) { [output] _, bytes in
                 output.withLock { output in
                     output += bytes
                     if output.count > Self.wordsLimit { output.removeFirst(output.count - Self.wordsLimit) }

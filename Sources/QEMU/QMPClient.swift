@@ -14,11 +14,13 @@ final class QMPClient: Sendable {
     private let shutdownReason = LockedValue(String?.none)
     private let reasonAtEnd = Promise<String?>()
 
-    /// A client for a new connection. QEMU does commands and sends events only after `qmp_capabilities`; it reads what
-    /// is sent before its greeting.
+    /// A client for a new connection; it lets the guest run.
+    ///
+    /// QEMU does commands and sends events only after `qmp_capabilities`; it reads what is sent before its greeting.
     init(_ connection: UnixConnection) {
         self.connection = connection
         post("qmp_capabilities")
+        post("cont")
     }
 
     /// Sends a command that has no arguments.
@@ -42,7 +44,9 @@ final class QMPClient: Sendable {
     /// Whether QEMU has answered the first command, which it does when all its devices are made.
     var isReady: Bool { hasAnswer.withLock { $0 } }
 
-    /// Waits for the connection's end; then says why QEMU ended, if it said so: `guest-shutdown`, `guest-reset`,
-    /// `host-qmp-quit`, ... (ShutdownCause in qapi/run-state.json of QEMU).
+    /// Waits for the connection's end, and then says why QEMU ended, if QEMU said so.
+    ///
+    /// The reason is `guest-shutdown`, `guest-reset`, `host-qmp-quit` or another ShutdownCause (qapi/run-state.json of
+    /// QEMU).
     func shutdownReasonAtEnd() async -> String? { await reasonAtEnd.value() }
 }

@@ -71,7 +71,7 @@ final class UnixConnection: Sendable {
 
     deinit { Glibc.close(descriptor) }
 
-    /// What the peer sends, until it or we hang up. For one reader.
+    /// What the peer sends, until it or we hang up; for one reader.
     var incoming: AsyncStream<ByteChunk> {
         AsyncStream(unfolding: { [inbox] in await inbox.next() })
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How guest instructions are run.
-public enum Accelerator: String, Sendable, Codable, CaseIterable {
+public enum Accelerator: String, Sendable, Codable, CodingKeyRepresentable, CaseIterable {
     /// The host's virtualisation hardware, through /dev/kvm.
     case kvm
     /// Translation in software; works everywhere.

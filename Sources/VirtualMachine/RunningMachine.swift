@@ -34,7 +34,9 @@ public struct ByteChunk: Sendable, Equatable {
 
 /// A two-way stream of bytes between the host and a guest.
 public struct ByteChannel: Sendable {
-    /// What the guest sends; ends with the machine. For one reader. A reader that stops reading makes the guest wait.
+    /// What the guest sends; ends with the machine.
+    ///
+    /// For one reader. A reader that stops reading makes the guest wait.
     public var incoming: AsyncStream<ByteChunk>
     private let sendBytes: @Sendable ([UInt8]) async throws -> Void
 
@@ -64,7 +66,7 @@ public enum MachineEnding: Sendable, Equatable, Codable {
 
 /// A guest that was started and may have ended.
 public protocol RunningMachine: Sendable {
-    /// The console's lines, ending after the last one that the guest wrote. For one reader.
+    /// The console's lines, ending after the last one that the guest wrote; for one reader.
     var console: AsyncStream<ConsoleLine> { get }
 
     /// The channel of the protocol between the host and the guest's PID 1.

@@ -14,14 +14,14 @@ public struct Watchdog: Sendable, Equatable {
         public var boot: Duration
         /// Without a byte on the console or the protocol.
         public var silence: Duration
-        /// Console silence that ends a report.
+        /// Console silence that ends a report; a starved vCPU pauses for some tenths of a second in the middle of one.
         public var reportPause: Duration
         /// From a report's begin to the machine's end.
         public var report: Duration
 
         /// Makes limits; the defaults suit a debug kernel under TCG on a busy machine.
         public init(
-            boot: Duration = .seconds(90), silence: Duration = .seconds(45), reportPause: Duration = .milliseconds(300),
+            boot: Duration = .seconds(90), silence: Duration = .seconds(45), reportPause: Duration = .milliseconds(500),
             report: Duration = .milliseconds(1500)
         ) {
             self.boot = boot

@@ -50,6 +50,19 @@ import VirtualMachine
         }
     }
 
+    @Test func qemuThatObeysNothingIsEndedByForce() async throws {
+        try await withFolder { folder in
+            let ending = try await withTinyGuest("here\r\n", then: .hang, in: folder) { machine in
+                for await line in machine.console where line.text == "here" { break }
+                for process in processes(in: folder) where try isQEMU(process) { kill(process, SIGSTOP) }
+                return await machine.stop()
+            }
+            #expect(ending == .stopped)
+            #expect(processes(in: folder).isEmpty)
+            #expect(sockets(in: folder + "/run") == [])
+        }
+    }
+
     @Test func machineIsGoneWhenItsBodyThrows() async throws {
         try await withFolder { folder in
             await #expect(throws: LabError("mine", "thrown by the body")) {
@@ -162,7 +175,7 @@ import VirtualMachine
             let request = try tinyRequest("from a shell\r\n", then: .powerOff, in: folder)
             try FileManager.default.createDirectory(atPath: request.runFolder, withIntermediateDirectories: true)
             try await ProcessRunner().check(
-                Command("/bin/sh", ["-c", command(for: request).shellText]), deadline: .seconds(60))
+                Command("/bin/sh", ["-c", launchCommand(for: request).shellText]), deadline: .seconds(60))
             let log = try Files.text(request.runFolder + "/console.log")
             #expect(log.contains("from a shell"))
         }

@@ -65,6 +65,9 @@ func processes(in folder: String) -> [pid_t] {
     }
 }
 
+/// Whether a process in a run folder is QEMU, and not the supervisor above it.
+func isQEMU(_ process: pid_t) throws -> Bool { try Files.text("/proc/\(process)/comm").hasPrefix("qemu-system") }
+
 /// All lines of a console.
 func allLines(of machine: any RunningMachine) async -> [String] {
     var lines: [String] = []

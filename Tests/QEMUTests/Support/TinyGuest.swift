@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A kernel of a few dozen bytes: prints a text on ttyS0 and then does one thing. Boots in a fraction of a second, so
-/// that tests can have a real guest without having a real kernel.
+/// A kernel of a few dozen bytes: prints a text on ttyS0 and then does one thing.
 ///
-/// It is an ELF file with a PVH note (xen/include/public/elfnote.h of Xen: type 18, a 32-bit entry point), entered in
+/// Boots in a fraction of a second, so that tests can have a real guest without having a real kernel. It is an ELF file with a PVH note (xen/include/public/elfnote.h of Xen: type 18, a 32-bit entry point), entered in
 /// 32-bit protected mode without paging.
 enum TinyGuest {
     /// What it does after the text.
@@ -81,13 +80,13 @@ private struct Assembler {
         }
     }
 
-    /// mov esi, text; next: lodsb; test al, al; jz done; mov dx, 0x3f8; out dx, al; jmp next; done:
+    // mov esi, text; next: lodsb; test al, al; jz done; mov dx, 0x3f8; out dx, al; jmp next; done:
     private mutating func print(_ text: UInt32) {
         bytes += [0xbe] + TinyGuest.le32(text)
         bytes += [0xac, 0x84, 0xc0, 0x74, 0x07, 0x66, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf4]
     }
 
-    /// cli; spin: pause; jmp spin
+    // cli; spin: pause; jmp spin
     private mutating func spin() { bytes += [0xfa, 0xf3, 0x90, 0xeb, 0xfc] }
 
     /// Builds a GDT and an IDT at 0x200000 whose vector 2 leads to code that prints and spins.
@@ -116,7 +115,7 @@ private struct Assembler {
         spin()
     }
 
-    /// mov dword [address], value
+    // mov dword [address], value
     private mutating func store(_ value: UInt32, at address: UInt32) {
         bytes += [0xc7, 0x05] + TinyGuest.le32(address) + TinyGuest.le32(value)
     }

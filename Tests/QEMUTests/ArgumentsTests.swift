@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+import HarnessCore
+import ProcessRunner
+import Testing
+import VirtualMachine
+
+@testable import QEMU
+
+/// The QEMU line, word by word.
+@Suite struct ArgumentsTests {
+    private func request(
+        _ machine: MachineDescription = plainMachine, accelerator: Accelerator = .tcg, append: [String] = [],
+        hasShell: Bool = false, extraArguments: [String] = []
+    ) -> BootRequest {
+        BootRequest(
+            machine: machine, kernel: "/cache/my kernel/vmlinux", initrd: "/cache/image.cpio", append: append,
+            accelerator: accelerator, runFolder: "/runs/7, the best", extraArguments: extraArguments,
+            hasShell: hasShell)
+    }
+
+    @Test func plainLine() {
+        #expect(
+            argv(for: request()) == [
+                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512M",
+                "-kernel", "/cache/my kernel/vmlinux", "-initrd", "/cache/image.cpio",
+                "-append", "console=ttyS0 tsc=reliable",
+                "-chardev", "file,id=console,path=console.log", "-serial", "chardev:console",
+                "-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off", "-mon", "chardev=qmp,mode=control",
+                "-device", "virtio-serial-pci,id=serial",
+                "-chardev", "socket,id=protocol,path=protocol.sock,server=on,wait=off",
+                "-device", "virtserialport,bus=serial.0,nr=1,chardev=protocol,name=hmmlab.protocol",
+            ])
+    }
+
+    @Test func everythingThatCanBeAdded() {
+        var machine = plainMachine
+        machine.devices = ["ivshmem-plain,memdev=m"]
+        machine.reservedMemory = [ReservedMemory(start: 0x3000_0000, mebibytes: 512)]
+        var request = request(
+            machine, accelerator: .kvm, append: ["loglevel=8", "a b"], hasShell: true,
+            extraArguments: ["-object", "memory-backend-ram,id=m,size=1M"])
+        request.initrd = nil
+        request.cpus = 4
+        request.memoryMiB = 3000
+        #expect(
+            argv(for: request) == [
+                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "4", "-m", "3000M",
+                "-kernel", "/cache/my kernel/vmlinux",
+                "-append", "console=ttyS0 memmap=512M$0x30000000 loglevel=8 a b",
+                "-chardev", "file,id=console,path=console.log", "-serial", "chardev:console",
+                "-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off", "-mon", "chardev=qmp,mode=control",
+                "-device", "virtio-serial-pci,id=serial",
+                "-chardev", "socket,id=protocol,path=protocol.sock,server=on,wait=off",
+                "-device", "virtserialport,bus=serial.0,nr=1,chardev=protocol,name=hmmlab.protocol",
+                "-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off",
+                "-device", "virtconsole,bus=serial.0,nr=0,chardev=shell",
+                "-device", "ivshmem-plain,memdev=m", "-object", "memory-backend-ram,id=m,size=1M",
+            ])
+    }
+
+    @Test func defaultMachineUnderTCG() throws {
+        let machine = try machineFolder.machine()
+        let request = BootRequest(
+            machine: machine, kernel: "/k/vmlinux", initrd: "/k/initrd", accelerator: .tcg, runFolder: "/run")
+        let words = argv(for: request)
+        #expect(
+            words.prefix(15).dropFirst(5) == [
+                "-machine", "q35,sata=off,smbus=off,i8042=off,dump-guest-core=off", "-accel", "tcg,thread=multi",
+                "-cpu", "max,vendor=GenuineIntel,family=6,model=94,stepping=3", "-smp", "2", "-m", "4096M",
+            ])
+        #expect(
+            request.kernelCommandLine
+                == "console=ttyS0,115200 earlycon=uart8250,io,0x3f8 loglevel=7 printk.devkmsg=on panic=-1 oops=panic"
+                + " unknown_nmi_panic kasan_multi_shot nokaslr mitigations=off transparent_hugepage=madvise"
+                + " hugepages=64 no_timer_check tsc=reliable memmap=1024M$0x30000000")
+        #expect(
+            machine.coherentModuleParameters == ["spm_addr_dev0=0x30000000", "spm_addr_dev1=0x50000000"])
+    }
+
+    @Test func noNetworkDeviceIsEverAdded() throws {
+        for name in try machineFolder.names() {
+            let words = try argv(for: request(machineFolder.machine(name)))
+            #expect(words.contains("-nodefaults"))
+            #expect(Set(words).isDisjoint(with: ["-net", "-netdev", "-nic"]))
+            let devices = zip(words, words.dropFirst()).filter { $0.0 == "-device" }.map(\.1)
+            #expect(devices.allSatisfy { !$0.contains("net") && !$0.hasPrefix("e1000") })
+        }
+    }
+
+    @Test func shellLineIsQuoted() {
+        let text = launchCommand(for: request(append: ["x=$y"])).shellText
+        #expect(text.hasPrefix("cd '/runs/7, the best' && qemu-system-x86_64 -nodefaults "))
+        #expect(text.contains("-kernel '/cache/my kernel/vmlinux' "))
+        #expect(text.contains("-append 'console=ttyS0 tsc=reliable x=$y' "))
+    }
+
+    @Test func reservedRegionsThatTouchBecomeOneWord() {
+        var machine = plainMachine
+        machine.reservedMemory = [
+            ReservedMemory(start: 0x2000_0000, mebibytes: 256), ReservedMemory(start: 0x4000_0000, mebibytes: 2),
+            ReservedMemory(start: 0x4020_0000, mebibytes: 4),
+        ]
+        #expect(machine.reservingArguments == ["memmap=256M$0x20000000", "memmap=6M$0x40000000"])
+        #expect(
+            machine.coherentModuleParameters
+                == ["spm_addr_dev0=0x20000000", "spm_addr_dev1=0x40000000", "spm_addr_dev2=0x40200000"])
+    }
+}
+
+/// What a request is refused for.
+@Suite struct BootRequestTests {
+    private let good = BootRequest(
+        machine: plainMachine, kernel: "/proc/self/exe", initrd: "/proc/self/exe", accelerator: .tcg, runFolder: "/run")
+
+    private func error(_ change: (inout BootRequest) -> Void) -> LabError? {
+        var request = good
+        change(&request)
+        do {
+            try request.check()
+            return nil
+        } catch {
+            return error as? LabError
+        }
+    }
+
+    @Test func goodRequestPasses() { #expect(error { _ in } == nil) }
+
+    @Test func missingFiles() {
+        #expect(error { $0.kernel = "/nowhere/vmlinux" }?.code == "kernel-missing")
+        #expect(error { $0.initrd = "/nowhere/initrd" }?.code == "initrd-missing")
+    }
+
+    @Test func acceleratorWithoutSettings() {
+        let error = error { $0.machine.accelerators[.tcg] = nil }
+        #expect(error?.code == "accelerator-unsupported")
+        #expect(error?.exitCode == .usage)
+    }
+
+    @Test func noCPU() { #expect(error { $0.cpus = 0 }?.code == "cpus-invalid") }
+
+    @Test func memoryBehindReservedRegions() {
+        func demand(_ mebibytes: Int) -> LabError? {
+            self.error {
+                $0.machine.reservedMemory = [ReservedMemory(start: 0x3000_0000, mebibytes: 1024)]
+                $0.memoryMiB = mebibytes
+            }
+        }
+        #expect(demand(1792) == nil)
+        let error = demand(1791)
+        #expect(error?.code == "memory-too-small")
+        #expect(error?.nextStep == "Ask for at least --memory 1792.")
+        #expect(self.error { $0.memoryMiB = 511 }?.cause == nil)
+    }
+
+    @Test func commandLineThatTheKernelWouldCut() {
+        let own = good.kernelCommandLine.utf8.count + 1
+        #expect(error { $0.append = [String(repeating: "x", count: 2047 - own)] } == nil)
+        #expect(error { $0.append = [String(repeating: "x", count: 2048 - own)] }?.code == "command-line-too-long")
+    }
+}
