@@ -35,7 +35,7 @@ enum AptOutput {
     static func configuredSuites(_ text: String) -> [DebianSuite] {
         text.split(separator: "\n").compactMap { line in
             guard let match = line.firstMatch(of: #/^'(.+/)dists/(.+)/InRelease' /#) else { return nil }
-            return DebianSuite(address: String(match.1), release: String(match.2), isEnabled: true)
+            return DebianSuite(address: String(match.1), release: String(match.2))
         }
     }
 
@@ -77,10 +77,11 @@ enum AptOutput {
             } else if let match = line.firstMatch(of: /^(Hit|Get|Err|Ign):([0-9]+) [^ ]+ (.+)/) {
                 let number = String(match.2)
                 let item = String(match.3)
-                if match.1 == "Err" {
-                    failing = (number, item)
+                // "Get" only announces; "Ign" or "Err" with the same number may follow.
+                if match.1 == "Err" || match.1 == "Ign" {
+                    failing = match.1 == "Err" ? (number, item) : nil
                     released.removeAll { $0.number == number }
-                } else if match.1 != "Ign", let release = item.firstMatch(of: /^(.+) (InRelease|Release)( \[|$)/) {
+                } else if let release = item.firstMatch(of: /^(.+) (InRelease|Release)( \[|$)/) {
                     released.append((number, String(release.1)))
                 }
             }
@@ -92,7 +93,8 @@ enum AptOutput {
     private static func kind(of reason: String) -> Failure.Kind {
         if reason.hasPrefix("404") || reason.hasPrefix("File not found") { return .absent }
         let silence = [
-            "ould not connect", "nable to connect", "ould not resolve", "emporary failure resolving", "onnection failed",
+            "ould not connect", "nable to connect", "ould not resolve", "emporary failure resolving",
+            "onnection failed",
             "annot initiate the connection", "etwork is unreachable", "o route to host", "onnection refused",
             "onnection reset", "onnection timed out", "imeout", "omething wicked happened",
         ]

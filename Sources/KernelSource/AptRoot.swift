@@ -89,7 +89,7 @@ struct AptRoot: Sendable {
     }
 
     /// Every linux-source package of the suites; the newest series first, in it the newest version first.
-    func packages(of mirror: DebianMirror) async throws -> [ArchivePackage] {
+    func packages() async throws -> [ArchivePackage] {
         let names = try await runner.check(command("apt-cache", ["pkgnames", ArchivePackage.prefix]))
             .split(separator: "\n").map(String.init)
             .filter { $0.wholeMatch(of: /linux-source-[0-9]+\.[0-9]+/) != nil }
@@ -100,19 +100,18 @@ struct AptRoot: Sendable {
             try await runner.check(
                 command("apt-get", ["indextargets", "--format", AptOutput.indexFormat, "Created-By: Packages"])))
         let offers = AptOutput.offers(try await runner.check(command("apt-cache", ["madison"] + names)))
-        let enabled = Set(mirror.suites.filter(\.isEnabled).map(\.release))
+        let own = DebianMirror.hostCodename
         var packages: [ArchivePackage] = []
         for offer in offers {
             // experimental's code name means nothing to people.
             let codename = targets.first { $0.release == offer.release }?.codename ?? ""
+            let suite = offer.release == "experimental" || codename.isEmpty ? offer.release : codename
             let package = ArchivePackage(
-                package: offer.package, version: offer.version,
-                suite: offer.release == "experimental" || codename.isEmpty ? offer.release : codename,
-                isEnabled: enabled.contains(offer.release), size: sizes[[offer.package, offer.version]] ?? 0)
+                package: offer.package, version: offer.version, suite: suite,
+                isHostRelease: own.map { suite == $0 || suite.hasPrefix($0 + "-") } ?? false,
+                size: sizes[[offer.package, offer.version]] ?? 0)
             // One version may be in several suites.
-            if let same = packages.firstIndex(where: { $0.package == package.package && $0.version == package.version }) {
-                if package.isEnabled && !packages[same].isEnabled { packages[same] = package }
-            } else {
+            if !packages.contains(where: { $0.package == package.package && $0.version == package.version }) {
                 packages.append(package)
             }
         }
@@ -129,7 +128,8 @@ struct AptRoot: Sendable {
         _ package: ArchivePackage, into target: String, onProgress: @escaping @Sendable (Double) -> Void
     ) async throws -> Result<String, AptOutput.Failure> {
         let command = command(
-            "apt-get", ["-q", "-o", "APT::Status-Fd=1", "download", "\(package.package)=\(package.version)"], in: target)
+            "apt-get", ["-q", "-o", "APT::Status-Fd=1", "download", "\(package.package)=\(package.version)"], in: target
+        )
         let lines = LockedValue(LineSplitter())
         let output = LockedValue<[String]>([])
         let ending = try await runner.stream(command) { stream, bytes in

@@ -64,7 +64,8 @@ struct DebianArchive: Sendable {
         }
         let folder = try cache.folder("apt")
         return try await withFileLock(
-            "\(folder)/lock", waiting: { progress(.note("Another hmmlab is asking the package archive; waiting for it")) }
+            "\(folder)/lock",
+            waiting: { progress(.note("Another hmmlab is asking the package archive; waiting for it")) }
         ) {
             // Whoever held the lock before may have done the work.
             if let index = storedIndex(), index.failedAt == nil, index.refreshedAt > asked {
@@ -98,7 +99,7 @@ struct DebianArchive: Sendable {
                     "Parts of the package archive could not be read, and their last known state is used: "
                         + faults.map { "\($0.item): \($0.reason)" }.joined(separator: "; ")))
         }
-        let index = DebianIndex(packages: try await apt.packages(of: mirror), refreshedAt: Date())
+        let index = DebianIndex(packages: try await apt.packages(), refreshedAt: Date())
         try Files.write(JSON.text(index), to: indexFile)
         return index
     }

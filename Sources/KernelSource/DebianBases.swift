@@ -84,10 +84,12 @@ extension KernelSources {
     ) async throws -> LabError {
         var cause = state.index.packages.isEmpty ? "The archive offers no linux-source." : ""
         if case .version(let version) = choice {
-            let series = version.split(separator: ".").prefix(2).map { $0.prefix { $0.isNumber } }.joined(separator: ".")
+            let series = version.split(separator: ".").prefix(2).map { $0.prefix { $0.isNumber } }.joined(
+                separator: ".")
             let versions = state.index.versions(ofSeries: series)
             if !versions.isEmpty {
-                cause = "Of \(series) the archive offers \(versions.joined(separator: ", ")). "
+                cause =
+                    "Of \(series) the archive offers \(versions.joined(separator: ", ")). "
                     + "Old point releases leave it when new ones come."
             }
         }

@@ -9,8 +9,8 @@ public struct ArchivePackage: Sendable, Hashable, Codable {
     public var version: String
     /// The code name of the suite, such as `bookworm-security`.
     public var suite: String
-    /// Whether the host's own apt configuration enables that suite.
-    public var isEnabled: Bool
+    /// Whether that suite belongs to the Debian release that the host runs.
+    public var isHostRelease: Bool
     /// The size of the .deb in bytes.
     public var size: Int64
 
@@ -43,14 +43,14 @@ struct DebianIndex: Sendable, Equatable, Codable {
     /// Whether it was fetched too long ago to be believed, or in the future.
     func isOutdated(at now: Date) -> Bool { !(0..<Self.lifetime).contains(now.timeIntervalSince(refreshedAt)) }
 
-    /// The best package for a choice: the newest, and among rebuilds of the same one that of a suite that the host
-    /// uses anyway.
+    /// The best package for a choice: the newest, and among rebuilds of the same one that for the host's own
+    /// release.
     func best(_ choice: BaseSpec.DebianChoice) -> ArchivePackage? {
         let matching = packages.filter { choice.includes($0.version) }
         guard let newest = matching.first else { return nil }
         if case .version = choice { return newest }
         let same = DebianVersions.withoutRebuild(newest.version)
-        return matching.first { $0.isEnabled && DebianVersions.withoutRebuild($0.version) == same } ?? newest
+        return matching.first { $0.isHostRelease && DebianVersions.withoutRebuild($0.version) == same } ?? newest
     }
 
     /// One entry for each series, as in `6.12 (6.12.117-1)`, for error messages.

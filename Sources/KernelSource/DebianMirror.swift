@@ -9,8 +9,6 @@ struct DebianSuite: Sendable, Hashable {
     var address: String
     /// The name below `dists/`.
     var release: String
-    /// Whether the host's apt uses it anyway.
-    var isEnabled: Bool
 }
 
 /// Where Debian's packages come from on this host: which archive, which security archive, which suites.
@@ -27,13 +25,13 @@ struct DebianMirror: Sendable, Equatable {
     ///   archive's, separated by a space.
     /// - Throws: ``LabError`` `mirror-unknown`, `mirror-invalid`, `tool-missing`.
     static func find(override: String?, runner: ProcessRunner) async throws -> DebianMirror {
-        let host = try await hostSuites(runner)
         if let override, !override.isEmpty {
             let addresses = try override.split(separator: " ").map { try validated(String($0)) }
             guard let main = addresses.first, addresses.count <= 2 else { throw invalid(override) }
             let security = addresses.dropFirst().first ?? securityBeside(main)
-            return DebianMirror(main: main, security: security, host: host)
+            return DebianMirror(main: main, security: security, host: [])
         }
+        let host = try await hostSuites(runner)
         let isSecurity = { (suite: HostSuite) in suite.suite.release.hasSuffix("-security") }
         guard let main = host.first(where: { !isSecurity($0) })?.suite.address ?? host.first?.suite.address else {
             throw LabError(
@@ -51,21 +49,17 @@ struct DebianMirror: Sendable, Equatable {
         var alias: String?
     }
 
-    /// The host's own suites at this mirror, then all others that it might have.
+    /// The host's suites, then all others that this mirror might have.
     init(main: String, security: String?, host: [HostSuite]) {
         var suites: [DebianSuite] = []
-        for entry in host {
-            guard let address = entry.suite.release.hasSuffix("-security") ? security : main else { continue }
-            let suite = DebianSuite(address: address, release: entry.suite.release, isEnabled: true)
-            if !suites.contains(suite) { suites.append(suite) }
-        }
+        for entry in host where !suites.contains(entry.suite) { suites.append(entry.suite) }
         let known = Set(host.flatMap { [$0.suite.release, $0.alias ?? $0.suite.release] })
         let wanted =
             Self.releases.flatMap { [$0, "\($0)-updates", "\($0)-backports", "\($0)-security"] }
             + ["unstable", "experimental"]
         for release in wanted where !known.contains(release) {
             guard let address = release.hasSuffix("-security") ? security : main else { continue }
-            suites.append(DebianSuite(address: address, release: release, isEnabled: false))
+            suites.append(DebianSuite(address: address, release: release))
         }
         self.suites = suites
     }
@@ -84,11 +78,12 @@ struct DebianMirror: Sendable, Equatable {
         if !debian.isEmpty { return debian }
         let configured = try await runner.run(
             Command("apt-get", ["--print-uris", "update"], environment: environment))
-        return hostSuites(
-            AptOutput.configuredSuites(configured.standardOutput),
-            codename: (try? Files.text("/etc/os-release")).flatMap { osRelease in
-                osRelease.firstMatch(of: /(?m)^VERSION_CODENAME="?([a-z]+)"?$/).map { String($0.1) }
-            })
+        return hostSuites(AptOutput.configuredSuites(configured.standardOutput), codename: hostCodename)
+    }
+
+    /// The code name of the host's release, such as `bookworm`, by os-release(5).
+    static var hostCodename: String? {
+        (try? Files.text("/etc/os-release"))?.firstMatch(of: /(?m)^VERSION_CODENAME="?([a-z]+)"?$/).map { String($0.1) }
     }
 
     /// The host's suites by origin; backports say "Debian Backports".
@@ -97,16 +92,18 @@ struct DebianMirror: Sendable, Equatable {
             .filter { !$0.address.hasPrefix("cdrom:") }
             .map {
                 HostSuite(
-                    suite: DebianSuite(address: $0.address, release: $0.release, isEnabled: true),
+                    suite: DebianSuite(address: $0.address, release: $0.release),
                     alias: $0.suite.isEmpty ? nil : $0.suite)
             }
     }
 
     /// The host's suites by name.
     static func hostSuites(_ configured: [DebianSuite], codename: String?) -> [HostSuite] {
-        let names = ["unstable", "sid", "experimental"] + (releases + [codename].compactMap(\.self)).flatMap {
-            [$0, "\($0)-updates", "\($0)-backports", "\($0)-security"]
-        }
+        let names =
+            ["unstable", "sid", "experimental"]
+            + (releases + [codename].compactMap(\.self)).flatMap {
+                [$0, "\($0)-updates", "\($0)-backports", "\($0)-security"]
+            }
         return configured.filter { names.contains($0.release) && !$0.address.hasPrefix("cdrom:") }
             .map { HostSuite(suite: $0, alias: nil) }
     }

@@ -72,7 +72,8 @@ public struct KernelSources: Sendable {
         do {
             let state = try await archive.state(refresh)
             return BaseListing(
-                offered: state.index.packages, refreshedAt: state.index.refreshedAt, problem: state.problem, cached: cached)
+                offered: state.index.packages, refreshedAt: state.index.refreshedAt, problem: state.problem,
+                cached: cached)
         } catch let error as LabError {
             return BaseListing(offered: [], refreshedAt: nil, problem: error, cached: cached)
         }
@@ -87,7 +88,9 @@ public struct KernelSources: Sendable {
     ///   histories part, their common ancestor.
     /// - Throws: ``LabError`` `repository-missing`, `repository-foreign`, `revision-unknown`, `range-unrelated`,
     ///   `fetch-failed`, `disk-full`.
-    public func fetch(from base: String, to tip: String, of repository: String) async throws -> (base: String, tip: String) {
+    public func fetch(from base: String, to tip: String, of repository: String) async throws -> (
+        base: String, tip: String
+    ) {
         try await store.prepare()
         let source = UserRepository(path: repository, runner: runner)
         let tip = try await source.commit(tip)

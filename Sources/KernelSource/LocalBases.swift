@@ -35,7 +35,8 @@ extension KernelSources {
     func importDirectory(_ path: String, _ spec: BaseSpec) async throws -> Base {
         guard Files.isFolder(path) else {
             throw LabError(
-                "folder-missing", exit: .usage, "There is no folder \(path)", next: "Name the top of a Linux source tree.")
+                "folder-missing", exit: .usage, "There is no folder \(path)",
+                next: "Name the top of a Linux source tree.")
         }
         let kernel = try KernelVersion.of(folder: path, named: path)
         let workspace = Base.workspace("dir", path: path)

@@ -32,7 +32,7 @@ public struct ObjectStore: Sendable {
     public func command(
         _ arguments: [String], index: String? = nil, workTree: String? = nil, environment: [String: String] = [:]
     ) -> Command {
-        var variables = GitEnvironment.isolated
+        var variables = GitEnvironment.isolated()
         variables["GIT_DIR"] = gitDirectory
         if let index { variables["GIT_INDEX_FILE"] = index }
         if let workTree { variables["GIT_WORK_TREE"] = workTree }
@@ -64,7 +64,7 @@ public struct ObjectStore: Sendable {
             _ = try cache.folder()
             let initialize = Command(
                 "git", ["init", "--quiet", "--bare", "--template=", gitDirectory],
-                environment: GitEnvironment.isolated)
+                environment: GitEnvironment.isolated())
             try removeLocks()
             try await runner.check(initialize)
             try Files.write(Self.configuration, to: gitDirectory + "/config")
@@ -146,8 +146,8 @@ func clearGitLock(of index: String) async throws {
 enum GitEnvironment {
     /// Forgets every inherited `GIT_*` variable (a caller may be a hook or `git bisect run`) and every configuration
     /// file but the repository's own.
-    static var isolated: [String: String?] {
-        var variables = clean
+    static func isolated(from inherited: [String: String] = ProcessInfo.processInfo.environment) -> [String: String?] {
+        var variables = clean(from: inherited)
         variables["GIT_CONFIG_GLOBAL"] = "/dev/null"
         variables["GIT_CONFIG_NOSYSTEM"] = "1"
         variables["GIT_NO_REPLACE_OBJECTS"] = "1"
@@ -156,10 +156,10 @@ enum GitEnvironment {
 
     /// Forgets the inherited variables that point at a repository but leaves the person's configuration, where
     /// `safe.directory` is; asks nothing, writes nothing on the side, fetches nothing.
-    static var clean: [String: String?] {
+    static func clean(from inherited: [String: String] = ProcessInfo.processInfo.environment) -> [String: String?] {
         var variables: [String: String?] = [:]
         let kept: Set<String> = ["GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"]
-        for name in ProcessInfo.processInfo.environment.keys where name.hasPrefix("GIT_") && !kept.contains(name) {
+        for name in inherited.keys where name.hasPrefix("GIT_") && !kept.contains(name) {
             variables[name] = .some(nil)
         }
         variables["GIT_TERMINAL_PROMPT"] = "0"

@@ -26,10 +26,13 @@ extension ObjectStore {
     ///   - index: the index file; one that a former import of the same folder left saves reading unchanged files.
     ///   - message: the commit's message.
     /// - Throws: ``LabError`` `disk-full`, `import-failed`.
-    func importFolder(_ folder: String, named name: String, index: String, message: String) async throws -> ImportedTree {
+    func importFolder(_ folder: String, named name: String, index: String, message: String) async throws -> ImportedTree
+    {
         try Files.requireSpace(Self.importSpace, at: gitDirectory, for: "the import of \(name)")
         sweepTemporaryFiles()
         try await clearGitLock(of: index)
+        try FileManager.default.createDirectory(
+            atPath: (index as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
         do {
             do {
                 return try await commitFolder(folder, index, message)

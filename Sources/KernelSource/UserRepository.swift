@@ -30,7 +30,8 @@ struct UserRepository: Sendable {
     func folder() async throws -> String {
         guard Files.isFolder(path) else {
             throw LabError(
-                "repository-missing", exit: .usage, "There is no folder \(path)", next: "Name a git repository on this machine.")
+                "repository-missing", exit: .usage, "There is no folder \(path)",
+                next: "Name a git repository on this machine.")
         }
         let output = try await runner.run(command(["rev-parse", "--path-format=absolute", "--git-common-dir"]))
         if output.ending.isSuccess { return output.standardOutput.trimmingCharacters(in: .newlines) }
@@ -68,7 +69,7 @@ struct UserRepository: Sendable {
     }
 
     private func command(_ arguments: [String]) -> Command {
-        Command("git", ["-C", path] + arguments, environment: GitEnvironment.clean)
+        Command("git", ["-C", path] + arguments, environment: GitEnvironment.clean())
     }
 }
 

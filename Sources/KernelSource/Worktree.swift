@@ -89,6 +89,15 @@ public struct Worktree: Sendable {
     func adopt(_ folder: String, index importIndex: String) async throws {
         try await exclusively {
             guard !Files.exists(path), !Files.exists(index) else { return }
+            // What an import leaves out and git clean never sees: repositories, pipes, devices.
+            let strays = Command(
+                "find",
+                [
+                    folder, "(", "-name", ".git", "-prune", "-o", "!", "-type", "f", "!", "-type", "l", "!", "-type",
+                    "d",
+                    ")", "-exec", "rm", "-rf", "{}", "+",
+                ])
+            try await store.runner.check(strays)
             try store.cache.publish(importIndex, as: index)
             try store.cache.publish(folder, as: path)
         }
