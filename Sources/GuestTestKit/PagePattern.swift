@@ -107,4 +107,14 @@ extension PageRange {
     /// A number that changes with every word of the range (FNV-1a over words).
     @inline(never)
     public func checksum() -> UInt64 { words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x100_0000_01b3 } }
+
+    /// Adds 1 to every word of the range with the CPU.
+    @inline(never)
+    public func incrementEveryWord() {
+        let words = words
+        for index in words.indices { words[index] &+= 1 }
+    }
+
+    /// Every word of the range, read with the CPU.
+    public func wordValues() -> [UInt64] { Array(words) }
 }
