@@ -132,6 +132,7 @@ public struct Child: ~Copyable {
     }
 }
 
-/// Ends a child where it stands: nothing it owns is released by anyone but the kernel. The status is 0 when every
-/// expectation held so far, else 1.
+/// Ends a child where it stands, with status 0 when every expectation held so far, else 1.
+///
+/// Nothing that the child owns is released by anyone but the kernel.
 public func exitNow() -> Never { _exit(Failures.count == 0 ? 0 : 1) }

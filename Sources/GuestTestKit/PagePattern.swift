@@ -35,7 +35,7 @@ public enum PagePattern {
     }
 
     /// The seed that a word was made from; nil for zero.
-    static func seed(of value: UInt64) -> UInt64? { value == 0 ? nil : value &* inverse >> 40 }
+    static func seed(of value: UInt64) -> UInt64? { value == 0 ? nil : (value &* inverse) >> 40 }
 
     /// Looks for a word that is not zero; the answer is as in `mismatch`.
     static func nonZero(_ words: UnsafeBufferPointer<UInt64>) -> String? { difference(words) { _, _ in 0 } }
@@ -72,9 +72,7 @@ extension PageRange {
             start: pointer?.assumingMemoryBound(to: UInt64.self), count: count * PagePattern.wordsPerPage)
     }
 
-    /// Writes the pattern with the CPU.
-    ///
-    /// - Parameter firstPage: the number that the range's first page gets in the pattern.
+    /// Writes the pattern with the CPU, in which the range's first page has the number `firstPage`.
     public func fill(seed: UInt64, firstPage: Int = 0) {
         let words = words
         for page in 0..<count {

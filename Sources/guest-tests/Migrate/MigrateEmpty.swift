@@ -13,7 +13,8 @@ let migrateEmptyTests: [GuestTest] =
         try buffer.range.expectSmaps("Rss", buffer.range.size, "every page counts")
         buffer.range.expectZero("the CPU reads zeros")
     }
-    + onBothMemories("migrate/zero-page", "The zero page is replaced by device memory and stays zero itself") { memory in
+    + onBothMemories("migrate/zero-page", "The zero page is replaced by device memory and stays zero itself") {
+        memory in
         let buffer = try MappedBuffer.anonymous(pages: span)
         let other = try MappedBuffer.anonymous(pages: span)
         buffer.range.touch()

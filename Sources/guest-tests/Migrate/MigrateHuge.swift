@@ -2,8 +2,9 @@
 import DeviceMirror
 import GuestTestKit
 
-/// Transparent huge pages and device memory. Whether a huge page stays whole is the base's choice; where its parts are
-/// and what they hold is not.
+/// Transparent huge pages and device memory.
+///
+/// Whether a huge page stays whole is the base's choice; where its parts are and what they hold is not.
 let migrateHugeTests: [GuestTest] =
     onBothMemories("migrate/thp", "A transparent huge page moves to the device and back", needs: [.thp]) { memory in
         let buffer = try MappedBuffer.transparentHuge(hugePages: 2)
@@ -28,7 +29,8 @@ let migrateHugeTests: [GuestTest] =
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
     + onBothMemories(
-        "migrate/thp-partial-unmap", "What is left of a partly unmapped transparent huge page moves whole or not at all",
+        "migrate/thp-partial-unmap",
+        "What is left of a partly unmapped transparent huge page moves whole or not at all",
         needs: [.thp]
     ) { memory in
         let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
@@ -57,7 +59,8 @@ let migrateHugeTests: [GuestTest] =
         left.fill(seed: 2)
         try mirror.expectReads(left, seed: 2, "the device reads what the CPU wrote")
     }
-    + onBothMemories("migrate/thp-zero-page", "The huge zero page becomes zeroed device memory", needs: [.thp]) { memory in
+    + onBothMemories("migrate/thp-zero-page", "The huge zero page becomes zeroed device memory", needs: [.thp]) {
+        memory in
         let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
         buffer.range.touch()
         try buffer.range.expectFlags(.zeroPage, "the huge zero page is mapped")
@@ -71,8 +74,9 @@ let migrateHugeTests: [GuestTest] =
         other.range.touch()
         other.range.expectZero("the huge zero page is still zero")
     }
-    + onBothMemories("migrate/thp-after-fork", "A transparent huge page that a child shares moves for both", needs: [.thp])
-    { memory in
+    + onBothMemories(
+        "migrate/thp-after-fork", "A transparent huge page that a child shares moves for both", needs: [.thp]
+    ) { memory in
         let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
         buffer.range.fill(seed: 1)
         let child = try Child { parent in

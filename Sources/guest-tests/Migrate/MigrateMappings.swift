@@ -87,8 +87,9 @@ let migrateMappingTests: [GuestTest] =
         expectEqual(try fields.map { try buffer.range.smaps($0) }, before, "smaps is the same at the end")
         expect(try buffer.range.pagemap().allSatisfy(\.isExclusivelyMapped), "every page is this process's own again")
     }
-    + onBothMemories("migrate/soft-dirty", "A page keeps its mark of having been written on the way to the device and back")
-    { memory in
+    + onBothMemories(
+        "migrate/soft-dirty", "A page keeps its mark of having been written on the way to the device and back"
+    ) { memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         try PageRange.clearSoftDirty()
         let written = [3, 64, 65, 149]

@@ -36,7 +36,8 @@ let migrateProcessTests: [GuestTest] =
         try child.expectPassed()
         buffer.range.expectHolds(seed: 1, "the parent has what it had")
     }
-    + onBothMemories("migrate/fork-parent-writes", "What the parent writes after a fork stays in the parent") { memory in
+    + onBothMemories("migrate/fork-parent-writes", "What the parent writes after a fork stays in the parent") {
+        memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try memory.open()
         try mirror.take(buffer.range, seed: 1)
@@ -74,7 +75,8 @@ let migrateProcessTests: [GuestTest] =
         }
         expect(try buffer.range.pagemap().allSatisfy { !$0.isEmpty }, "no page of the parent is gone")
     }
-    + onBothMemories("migrate/fork-child-exits", "A child that exits leaves the parent's device pages alone") { memory in
+    + onBothMemories("migrate/fork-child-exits", "A child that exits leaves the parent's device pages alone") {
+        memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try memory.open()
         try mirror.take(buffer.range, seed: 1)

@@ -29,7 +29,8 @@ let migrateProtectionTests: [GuestTest] =
         buffer.range.fill(seed: 2)
         buffer.range.expectHolds(seed: 2, "once made writable, the CPU writes")
     }
-    + onBothMemories("migrate/read-only-untouched", "Untouched memory of a read-only mapping moves read-only") { memory in
+    + onBothMemories("migrate/read-only-untouched", "Untouched memory of a read-only mapping moves read-only") {
+        memory in
         let buffer = try MappedBuffer.anonymous(pages: span, .read)
         let mirror = try memory.open()
         try mirror.takeZero(buffer.range)

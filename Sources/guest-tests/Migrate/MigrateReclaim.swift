@@ -28,7 +28,8 @@ let migrateReclaimTests: [GuestTest] =
         try buffer.range.expectPlace(memory.place, "then the memory moves")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
-    + onBothMemories("migrate/swap-cache", "A page with a copy in swap that another process needs does not move",
+    + onBothMemories(
+        "migrate/swap-cache", "A page with a copy in swap that another process needs does not move",
         needs: [.swap]
     ) { memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)

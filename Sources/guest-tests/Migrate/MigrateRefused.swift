@@ -54,7 +54,8 @@ let migrateRefusedTests: [GuestTest] =
         try buffer.range.expectUnmoved(since: before, "no page moved")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
-    + onBothMemories("migrate/other-device-refused", "A device does not take pages that another device holds") { memory in
+    + onBothMemories("migrate/other-device-refused", "A device does not take pages that another device holds") {
+        memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let holder = try memory.open()
         let other = try memory.open(second: true)

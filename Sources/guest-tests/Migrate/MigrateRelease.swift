@@ -50,8 +50,9 @@ let migrateReleaseTests: [GuestTest] =
         try buffer.range.expectPlace(memory.place, "the device takes pages again")
         buffer.range.expectHolds(seed: 2, "the contents are right")
     }
-    + onBothMemories("migrate/release-of-others", "When the device gives its memory up, other processes' pages come back")
-    { memory in
+    + onBothMemories(
+        "migrate/release-of-others", "When the device gives its memory up, other processes' pages come back"
+    ) { memory in
         let mirror = try memory.open()
         let child = try Child { parent in
             let buffer = try MappedBuffer.filled(pages: span, seed: 1)

@@ -3,10 +3,13 @@ import DeviceMirror
 import GuestTestKit
 import Synchronization
 
-/// Several threads. No two of them fault the same page: on kernels before 6.15 that can spin for ever.
+/// Several threads.
+///
+/// No two of them fault the same page: on kernels before 6.15 that can spin for ever.
 let migrateThreadTests: [GuestTest] =
-    onBothMemories("migrate/threads-bring-back", "Eight threads use different pages of device memory at once", needs: [.smp])
-    { memory in
+    onBothMemories(
+        "migrate/threads-bring-back", "Eight threads use different pages of device memory at once", needs: [.smp]
+    ) { memory in
         let buffer = try MappedBuffer.filled(pages: 8 * 32, seed: 1)
         let mirror = try memory.open()
         for round: UInt64 in 1...5 {
@@ -49,7 +52,9 @@ let migrateThreadTests: [GuestTest] =
         }
         for page in 0..<8 {
             let counters = buffer.range.page(page).wordValues()
-            guard expect(counters.allSatisfy { $0 == rounds }, "every counter of page \(page) is \(rounds)") else { break }
+            guard expect(counters.allSatisfy { $0 == rounds }, "every counter of page \(page) is \(rounds)") else {
+                break
+            }
         }
         _ = try mirror.migrateToSystem(buffer.range)
         try buffer.range.expectPlace(.system, "every page can be brought back")

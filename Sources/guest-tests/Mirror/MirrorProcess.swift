@@ -224,7 +224,9 @@ let mirrorProcessTests: [GuestTest] = [
                     _ = try mirror.read(buffer.range, into: image.range.pointer)
                     // Zeros are right while the CPU is between dropping and writing.
                     let oldest = image.range.oldestSeed()
-                    guard expect(oldest >= published, "no page is older than what was published", "\(oldest) < \(published)")
+                    guard
+                        expect(
+                            oldest >= published, "no page is older than what was published", "\(oldest) < \(published)")
                     else { return }
                     looks.add(1, ordering: .relaxed)
                 }
