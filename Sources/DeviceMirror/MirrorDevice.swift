@@ -20,11 +20,8 @@ public struct MirrorDevice: ~Copyable, Sendable {
     public let descriptor: Int32
     private let path: String
 
-    /// Opens the device node for this process's address space.
+    /// Opens the device node for this process's address space: units 0 and 1 have private memory, 2 and 3 coherent.
     ///
-    /// - Parameters:
-    ///   - unit: 0 and 1 have private memory, 2 and 3 coherent memory.
-    ///   - closeOnExec: whether execve(2) closes the descriptor.
     /// - Throws: `noEntry` where there is no such device.
     public init(unit: Int, closeOnExec: Bool = true, file: String = #fileID, line: Int = #line) throws(MirrorError) {
         let path = "/dev/hmm_dmirror\(unit)"
@@ -117,7 +114,8 @@ public struct MirrorDevice: ~Copyable, Sendable {
         do {
             _ = try perform(.checkExclusive, hmm_dmirror_ioctl_check_exclusive, range, nil, file, line)
             return false
-        } catch where error.code == .notPermitted {
+        } catch {
+            guard error.code == .notPermitted else { throw error }
             return true
         }
     }

@@ -42,5 +42,7 @@ public struct PageRange: Sendable, Hashable {
 
 extension PageRange: CustomStringConvertible {
     /// The range as `N pages at 0xADDRESS`.
-    public var description: String { "\(pageCount) page\(pageCount == 1 ? "" : "s") at 0x\(String(address, radix: 16))" }
+    public var description: String {
+        "\(pageCount) page\(pageCount == 1 ? "" : "s") at 0x\(String(address, radix: 16))"
+    }
 }

@@ -30,9 +30,9 @@ enum Interruption: Error {
 
 /// States what must be true; a false condition is put on the record and the test goes on.
 ///
-/// - Parameters:
-///   - sentence: what is true on a correct kernel, as a full clause.
-///   - details: what was found instead; evaluated only on failure.
+/// The sentence says what is true on a correct kernel, as a full clause. The details say what was found instead; they
+/// are evaluated only on failure.
+///
 /// - Returns: the condition.
 @discardableResult
 public func expect(
@@ -99,7 +99,7 @@ public func requireValue<Value>(
     return value
 }
 
-/// Ends the test as skipped.
+/// Ends the test as skipped, because of what the environment lacks.
 ///
-/// - Parameter reason: what the environment lacks.
+/// - Throws: the error that ends the test.
 public func skip(_ reason: String) throws -> Never { throw Interruption.skipped(reason: reason) }

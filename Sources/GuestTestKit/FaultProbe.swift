@@ -12,14 +12,18 @@ public enum FaultProbe: Sendable, Equatable {
     /// SIGBUS with this `si_code`, at this address.
     case busError(code: Int32, address: UInt64)
 
-    /// Reads the first byte of the range. Only one thread may probe at a time.
+    /// Reads the first byte of the range.
+    ///
+    /// Only one thread may probe at a time.
     public static func read(_ range: PageRange) -> FaultProbe {
         var (value, code, address): (UInt8, Int32, UInt) = (0, 0, 0)
         let signal = test_probe_read(UInt(range.address), &value, &code, &address)
         return FaultProbe(signal, value, code, address)
     }
 
-    /// Writes the first byte of the range. Only one thread may probe at a time.
+    /// Writes the first byte of the range.
+    ///
+    /// Only one thread may probe at a time.
     public static func write(_ value: UInt8, to range: PageRange) -> FaultProbe {
         var (code, address): (Int32, UInt) = (0, 0)
         let signal = test_probe_write(UInt(range.address), value, &code, &address)

@@ -35,7 +35,7 @@ public enum PagePattern {
     }
 
     /// The seed that a word was made from; nil for zero.
-    static func seed(of value: UInt64) -> UInt64? { value == 0 ? nil : value &* inverse >> 40 }
+    static func seed(of value: UInt64) -> UInt64? { value == 0 ? nil : (value &* inverse) >> 40 }
 
     /// Looks for a word that is not zero; the answer is as in `mismatch`.
     static func nonZero(_ words: UnsafeBufferPointer<UInt64>) -> String? { difference(words) { _, _ in 0 } }
@@ -72,9 +72,7 @@ extension PageRange {
             start: pointer?.assumingMemoryBound(to: UInt64.self), count: count * PagePattern.wordsPerPage)
     }
 
-    /// Writes the pattern with the CPU.
-    ///
-    /// - Parameter firstPage: the number that the range's first page gets in the pattern.
+    /// Writes the pattern with the CPU, in which the range's first page has the number `firstPage`.
     public func fill(seed: UInt64, firstPage: Int = 0) {
         let words = words
         for page in 0..<count {
@@ -107,4 +105,14 @@ extension PageRange {
     /// A number that changes with every word of the range (FNV-1a over words).
     @inline(never)
     public func checksum() -> UInt64 { words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x100_0000_01b3 } }
+
+    /// Adds 1 to every word of the range with the CPU.
+    @inline(never)
+    public func incrementEveryWord() {
+        let words = words
+        for index in words.indices { words[index] &+= 1 }
+    }
+
+    /// Every word of the range, read with the CPU.
+    public func wordValues() -> [UInt64] { Array(words) }
 }

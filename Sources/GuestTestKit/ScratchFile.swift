@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CGuestShims
-import DeviceMirror
+public import DeviceMirror
 import Glibc
 
 /// A file without a name, gone when its owner is.
@@ -71,5 +71,12 @@ public struct ScratchFile: ~Copyable {
             pread(descriptor, target.range.pointer, Int(target.range.byteCount), 0)
         }
         return target
+    }
+
+    /// Reads the file with pread(2) into memory that is there already.
+    public func read(
+        into range: PageRange, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        try systemCall("pread", file: file, line: line) { pread(descriptor, range.pointer, Int(range.byteCount), 0) }
     }
 }

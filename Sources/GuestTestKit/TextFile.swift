@@ -4,7 +4,9 @@ import Glibc
 /// Small files of the kernel, read and written whole.
 public enum TextFile {
     /// Reads a file to its end; files under /proc have no size to ask for.
-    public static func read(_ path: String, file: String = #fileID, line: Int = #line) throws(SystemCallError) -> String {
+    public static func read(
+        _ path: String, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> String {
         let descriptor = try systemCall("open \(path)", file: file, line: line) { open(path, O_RDONLY | O_CLOEXEC) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []

@@ -5,6 +5,9 @@ import GuestTestKit
 let tests =
     mirrorAccessTests + mirrorHugeTests + mirrorProtectionTests + mirrorSnapshotTests + mirrorInvalidationTests
     + mirrorProcessTests + mirrorArgumentTests
+    + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
+    + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
+    + migrateHugeTests + migrateReclaimTests + migrateThreadTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

@@ -50,7 +50,9 @@ public enum KernelPages {
         let descriptor = try systemCall("open \(path)", file: file, line: line) { open(path, O_RDONLY | O_CLOEXEC) }
         defer { close(descriptor) }
         var word: UInt64 = 0
-        let count = try systemCall("pread \(path)", file: file, line: line) { pread(descriptor, &word, 8, Int(frame) * 8) }
+        let count = try systemCall("pread \(path)", file: file, line: line) {
+            pread(descriptor, &word, 8, Int(frame) * 8)
+        }
         return count == 8 ? word : nil
     }
 }
@@ -74,9 +76,10 @@ extension PageRange {
     ) throws(SystemCallError) -> [KernelPages.Flags?] {
         var flags: [KernelPages.Flags?] = []
         for frame in try frames(file: file, line: line) {
-            flags.append(try frame.map { frame throws(SystemCallError) in
-                try KernelPages.flags(ofFrame: frame, file: file, line: line)
-            })
+            flags.append(
+                try frame.map { frame throws(SystemCallError) in
+                    try KernelPages.flags(ofFrame: frame, file: file, line: line)
+                })
         }
         return flags
     }

@@ -78,7 +78,8 @@ public struct KernelVersion: Sendable, Equatable {
     public static let running: KernelVersion = {
         var name = utsname()
         uname(&name)
-        return KernelVersion(release: withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
+        return KernelVersion(
+            release: withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
     }()
 }
 

@@ -3,8 +3,9 @@ import DeviceMirror
 import Glibc
 import GuestTestKit
 
-/// The device lets go of what the CPU's page table no longer holds. Every test lets the device use the memory first:
-/// what it remembers from then would be wrong afterwards.
+/// The device lets go of what the CPU's page table no longer holds.
+///
+/// Every test lets the device use the memory first: what it remembers from then would be wrong afterwards.
 let mirrorInvalidationTests: [GuestTest] = [
     GuestTest("mirror/munmap", "The device loses memory that is unmapped", needs: [.private]) {
         let buffer = try MappedBuffer.anonymous(pages: span)
@@ -99,7 +100,8 @@ let mirrorInvalidationTests: [GuestTest] = [
             seed: 2, firstPage: 30, "what the device writes into the hole is in the file")
     },
     GuestTest(
-        "mirror/truncate", "The device is refused what lies beyond a file's new end, and reads zeros when it grows again",
+        "mirror/truncate",
+        "The device is refused what lies beyond a file's new end, and reads zeros when it grows again",
         needs: [.private]
     ) {
         let file = try ScratchFile(.tmpfs, pages: span)

@@ -166,8 +166,9 @@ let mirrorProcessTests: [GuestTest] = [
         let finished = Atomic(false)
         let written = Atomic(0)
         try Workers.run(2) { worker in
+            // Whoever ends first, the other does not wait for it.
+            defer { finished.store(true, ordering: .relaxed) }
             if worker == 0 {
-                defer { finished.store(true, ordering: .relaxed) }
                 for _ in 0..<100 {
                     try buffer.protect(.read)
                     let first = buffer.range.checksum()
@@ -177,7 +178,9 @@ let mirrorProcessTests: [GuestTest] = [
                     guard expectEqual(second, first, "frozen memory does not change") else { return }
                     try buffer.protect(.readWrite)
                     let before = written.load(ordering: .relaxed)
-                    while written.load(ordering: .relaxed) == before { sched_yield() }
+                    while written.load(ordering: .relaxed) == before, !finished.load(ordering: .relaxed) {
+                        sched_yield()
+                    }
                 }
             } else {
                 let image = try MappedBuffer.anonymous(pages: 16)
@@ -221,7 +224,9 @@ let mirrorProcessTests: [GuestTest] = [
                     _ = try mirror.read(buffer.range, into: image.range.pointer)
                     // Zeros are right while the CPU is between dropping and writing.
                     let oldest = image.range.oldestSeed()
-                    guard expect(oldest >= published, "no page is older than what was published", "\(oldest) < \(published)")
+                    guard
+                        expect(
+                            oldest >= published, "no page is older than what was published", "\(oldest) < \(published)")
                     else { return }
                     looks.add(1, ordering: .relaxed)
                 }

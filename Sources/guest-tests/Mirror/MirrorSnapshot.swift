@@ -70,7 +70,8 @@ let mirrorSnapshotTests: [GuestTest] = [
         expectEqual(present, (0..<span).map { $0 % 3 != 2 }, "pagemap agrees")
     },
     GuestTest(
-        "mirror/snapshot-after-fork", "A snapshot shows memory that a fork made shared as read-only, until it is copied",
+        "mirror/snapshot-after-fork",
+        "A snapshot shows memory that a fork made shared as read-only, until it is copied",
         needs: [.private]
     ) {
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
@@ -119,7 +120,8 @@ let mirrorSnapshotTests: [GuestTest] = [
         expectEqual(entries.count { $0 == .writable }, 511, "all others are writable and small")
     },
     GuestTest(
-        "mirror/snapshot-private-devices", "A snapshot shows pages of its own private memory and none of another device's",
+        "mirror/snapshot-private-devices",
+        "A snapshot shows pages of its own private memory and none of another device's",
         needs: [.private]
     ) {
         let buffer = try MappedBuffer.filled(pages: 3, seed: 1)

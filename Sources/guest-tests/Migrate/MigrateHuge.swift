@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import DeviceMirror
+import GuestTestKit
+
+/// Transparent huge pages and device memory.
+///
+/// Whether a huge page stays whole is the base's choice; where its parts are and what they hold is not.
+let migrateHugeTests: [GuestTest] =
+    onBothMemories("migrate/thp", "A transparent huge page moves to the device and back", needs: [.thp]) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 2)
+        buffer.range.fill(seed: 1)
+        try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the memory is in huge pages")
+        let mirror = try memory.open()
+        try mirror.take(buffer.range, seed: 1)
+        try buffer.range.expectPlace(memory.place, "every part is in device memory")
+        try mirror.fill(buffer.range, seed: 2)
+        expectEqual(try mirror.migrateToSystem(buffer.range), buffer.range.count, "every part comes back")
+        try buffer.range.expectPlace(.system, "every part is in system memory")
+        buffer.range.expectHolds(seed: 2, "the CPU reads what the device wrote")
+    }
+    + onBothMemories("migrate/thp-partial", "A part of a transparent huge page moves alone", needs: [.thp]) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the memory is a huge page")
+        let mirror = try memory.open()
+        try mirror.take(buffer.range.pages(from: 200, count: 100), seed: 1, firstPage: 200)
+        let expected = (0..<512).map { (200..<300).contains($0) ? memory.place : .system }
+        expectEqual(try buffer.range.places().map(\.kind), expected, "exactly the part is in device memory")
+        buffer.range.expectHolds(seed: 1, "the contents are right")
+    }
+    + onBothMemories(
+        "migrate/thp-partial-unmap",
+        "What is left of a partly unmapped transparent huge page moves whole or not at all",
+        needs: [.thp]
+    ) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the memory is a huge page")
+        try buffer.unmap(buffer.range.pages(from: 300, count: 212))
+        let left = buffer.range.pages(from: 0, count: 300)
+        let image = try MappedBuffer.anonymous(pages: left.count)
+        let before = try left.places()
+        let mirror = try memory.open()
+        var moved = true
+        do throws(MirrorError) {
+            _ = try mirror.migrateToDevice(left, readingInto: image.range.pointer)
+        } catch {
+            // 6.12 leaves the parts of a huge page alone that is no longer mapped as one.
+            expectEqual(error.code, .noEntry, "the rest does not move")
+            moved = false
+        }
+        if moved {
+            image.range.expectHolds(seed: 1, "the device's copy holds what was written")
+            try left.expectPlace(memory.place, "the rest is in device memory")
+        } else {
+            try left.expectUnmoved(since: before, "every part is in its frame")
+        }
+        left.expectHolds(seed: 1, "the contents are right")
+        left.fill(seed: 2)
+        try mirror.expectReads(left, seed: 2, "the device reads what the CPU wrote")
+    }
+    + onBothMemories("migrate/thp-zero-page", "The huge zero page becomes zeroed device memory", needs: [.thp]) {
+        memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.touch()
+        try buffer.range.expectFlags(.zeroPage, "the huge zero page is mapped")
+        try buffer.range.expectSmaps("Rss", 0, "it does not count")
+        let mirror = try memory.open()
+        try mirror.takeZero(buffer.range)
+        try buffer.range.expectPlace(memory.place, "every part is in device memory")
+        try mirror.fill(buffer.range, seed: 1)
+        buffer.range.expectHolds(seed: 1, "the CPU reads what the device wrote")
+        let other = try MappedBuffer.transparentHuge(hugePages: 1)
+        other.range.touch()
+        other.range.expectZero("the huge zero page is still zero")
+    }
+    + onBothMemories(
+        "migrate/thp-after-fork", "A transparent huge page that a child shares moves for both", needs: [.thp]
+    ) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        let child = try Child { parent in
+            try parent.wait()
+            buffer.range.expectHolds(seed: 1, "the child reads the contents")
+            buffer.range.fill(seed: 2)
+            try parent.signal()
+            try parent.wait()
+        }
+        let mirror = try memory.open()
+        try mirror.take(buffer.range, seed: 1)
+        try buffer.range.expectPlace(
+            memory == .private ? .privateReadOnly : .coherent, "every part is in device memory, shared")
+        try child.channel.signal()
+        try child.channel.wait()
+        buffer.range.expectHolds(seed: 1, "the parent has what it had")
+        try child.channel.signal()
+        try child.expectPassed()
+    }
+    + onBothMemories(
+        "migrate/thp-pinned", "A pinned transparent huge page stays where it is, and the request returns",
+        needs: [.thp, .gupTest]
+    ) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        let pins = try GupTestDevice()
+        try pins.pin(buffer.range.pages(from: 100, count: 10))
+        let before = try buffer.range.places()
+        let mirror = try memory.open()
+        try mirror.expectTakeRefused(.noEntry, buffer.range, "the pinned pages do not move")
+        try buffer.range.pages(from: 100, count: 10).expectUnmoved(
+            since: Array(before[100..<110]), "the pinned pages are in their frames")
+        buffer.range.fill(seed: 2)
+        let pinned = try pins.readPinned(pages: 10)
+        pinned.range.expectHolds(seed: 2, firstPage: 100, "the pin and the process see the same pages")
+        buffer.range.expectHolds(seed: 2, "the contents are right")
+    }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+import DeviceMirror
+import Testing
+
+@testable import GuestTestKit
+
+@Suite("Pagemap entries")
+struct PagemapEntryTests {
+    @Test("A present page has a frame and no swap entry")
+    func present() {
+        let entry = PagemapEntry(rawValue: 1 << 63 | 1 << 56 | 1 << 55 | 0x12345)
+        #expect(entry.isPresent)
+        #expect(entry.frame == 0x12345)
+        #expect(entry.isExclusivelyMapped)
+        #expect(entry.isSoftDirty)
+        #expect(!entry.isFileOrShared)
+        #expect(entry.swapType == nil)
+        #expect(entry.swapOffset == nil)
+        #expect(!entry.isEmpty)
+    }
+
+    @Test("An entry of swap format has a type and an offset and no frame")
+    func swap() {
+        let entry = PagemapEntry(rawValue: 1 << 62 | 1 << 61 | 0x3fff_ffff_f000 << 5 | 27)
+        #expect(!entry.isPresent)
+        #expect(entry.frame == nil)
+        #expect(entry.swapType == 27)
+        #expect(entry.swapOffset == 0x3fff_ffff_f000)
+        #expect(entry.isFileOrShared)
+        #expect(!entry.isSoftDirty)
+    }
+
+    @Test("An entry may be soft-dirty and empty at once")
+    func empty() {
+        let entry = PagemapEntry(rawValue: 1 << 55)
+        #expect(entry.isEmpty)
+        #expect(entry.isSoftDirty)
+    }
+
+    @Test("The pagemap of this process shows what was touched and nothing else")
+    func ownPagemap() throws {
+        let buffer = try MappedBuffer.anonymous(pages: 4)
+        buffer.range.page(2).fill(seed: 1)
+        #expect(try buffer.range.pagemap().map(\.isPresent) == [false, false, true, false])
+    }
+}
+
+@Suite("Places of pages")
+struct PagePlaceTests {
+    private let memory = PhysicalMemory(
+        parsing: """
+            00000000-00000fff : Reserved
+            00100000-3fffffff : System RAM
+              01000000-01ffffff : Kernel code
+            40000000-7fffffff : Reserved
+            ff000000-ff0fffff : some device
+            3fff0000000-3ffffffffff : hmm_dmirror
+            """)
+    private let types = DeviceEntryTypes(kernel: 6, 12)
+
+    private func place(_ raw: UInt64) -> PagePlace { PagePlace(PagemapEntry(rawValue: raw), memory, types) }
+
+    @Test("A present page is system memory where the machine has RAM, and device memory elsewhere")
+    func present() {
+        #expect(place(1 << 63 | 0x2000) == .system(frame: 0x2000))
+        #expect(place(1 << 63 | 0x1000) == .system(frame: 0x1000))
+        #expect(place(1 << 63 | 0x40000) == .coherent(frame: 0x40000))
+        #expect(place(1 << 63 | 0x2000).kind == .system)
+    }
+
+    @Test("A device-private entry counts only inside a driver's range")
+    func devicePrivate() {
+        let frame: UInt64 = 0x3fff_0000
+        #expect(place(1 << 62 | frame << 5 | 27) == .privateMemory(frame: frame, writable: true))
+        #expect(place(1 << 62 | frame << 5 | 28).kind == .privateReadOnly)
+        #expect(place(1 << 62 | 0x2000 << 5 | 27).kind == .unknown)
+    }
+
+    @Test("Other entries of swap format keep their meaning")
+    func others() {
+        #expect(place(1 << 62 | 0x2000 << 5 | 29) == .exclusive(frame: 0x2000))
+        #expect(place(1 << 62 | 0x2000 << 5 | 30).kind == .exclusive)
+        #expect(place(1 << 62 | 0x77 << 5 | 0) == .swap)
+        #expect(place(1 << 62 | 0x77 << 5 | 25).kind == .unknown)
+        #expect(place(0) == .nothing)
+    }
+
+    @Test("The numbering of device entries changed in 6.15")
+    func numbering() {
+        #expect(DeviceEntryTypes(kernel: 6, 1) == DeviceEntryTypes(kernel: 6, 12))
+        #expect(DeviceEntryTypes(kernel: 6, 14).exclusive == 29...30)
+        #expect(DeviceEntryTypes(kernel: 6, 15).privateWritable == 28)
+        #expect(DeviceEntryTypes(kernel: 7, 2) == DeviceEntryTypes(kernel: 6, 15))
+    }
+
+    @Test(
+        "A release is read up to what is not a number",
+        arguments: [("6.12.117-1-amd64", 6, 12), ("7.2.13", 7, 2), ("6.1", 6, 1), ("6.15-rc3", 6, 15), ("", 0, 0)])
+    func release(text: String, major: Int, minor: Int) {
+        let version = KernelVersion(release: text)
+        #expect(version.major == major)
+        #expect(version.minor == minor)
+    }
+
+    @Test("Lines that are not a range are left out")
+    func badLines() {
+        let parsed = PhysicalMemory(
+            parsing: "nonsense\n10-f : backwards\n00-0f : fine: and more\n\nxy-zz : no number\n")
+        #expect(parsed.regions == [PhysicalMemory.Region(bytes: 0...15, name: "fine: and more")])
+    }
+}
+
+@Suite("The kernel's text files")
+struct TextFormatTests {
+    private let smaps = Smaps(
+        parsing: """
+            55d0c8a00000-55d0c8a02000 r--p 00000000 08:01 1234                       /bin/a b-c
+            Size:                  8 kB
+            Rss:                   8 kB
+            VmFlags: rd mr mw me
+            7f0000000000-7f0000010000 rw-p 00000000 00:00 0
+            Size:                 64 kB
+            Rss:                  12 kB
+            Swap:                  4 kB
+            THPeligible:           0
+            7f0000010000-7f0000011000 ---p 00000000 00:00 0
+            Rss:                   0 kB
+            """)
+
+    @Test("Each mapping has its bytes and its fields in bytes")
+    func mappings() {
+        #expect(smaps.mappings.count == 3)
+        #expect(smaps.mappings[0].bytes == 0x55d0_c8a0_0000..<0x55d0_c8a0_2000)
+        #expect(smaps.mappings[1].fields == ["Size": 65536, "Rss": 12288, "Swap": 4096])
+    }
+
+    @Test("A sum takes every mapping that the range touches and no other")
+    func sums() {
+        #expect(smaps.sum("Rss", over: PageRange(address: 0x7f00_0000_0000, pageCount: 17)) == 12288)
+        #expect(smaps.sum("Rss", over: PageRange(address: 0x7f00_0001_0000, pageCount: 1)) == 0)
+        #expect(smaps.sum("Rss", over: PageRange(address: 0x55d0_c8a0_1000, pageCount: 1)) == 8192)
+        #expect(smaps.sum("Locked", over: PageRange(address: 0x7f00_0000_0000, pageCount: 1)) == 0)
+    }
+
+    @Test("A buffer is a mapping of its own in this process's smaps")
+    func ownSmaps() throws {
+        let buffer = try MappedBuffer.anonymous(pages: 8)
+        let neighbour = try MappedBuffer.filled(pages: 8, seed: 1)
+        #expect(try buffer.range.smaps("Rss") == 0)
+        buffer.range.pages(from: 0, count: 3).fill(seed: 1)
+        #expect(try buffer.range.smaps("Rss") == 3 * PageRange.pageSize)
+        #expect(try neighbour.range.smaps("Size") == 8 * PageRange.pageSize)
+    }
+
+    @Test("A counter is found by its whole name")
+    func counters() {
+        let text = "HugePages_Total:      64\nHugePages_Free:       62\nnr_free_pages 17\n"
+        #expect(KernelCounters.value(of: "HugePages_Free", in: text) == 62)
+        #expect(KernelCounters.value(of: "nr_free_pages", in: text) == 17)
+        #expect(KernelCounters.value(of: "HugePages", in: text) == nil)
+    }
+}
