@@ -29,8 +29,8 @@ public struct ModuleContext: ~Copyable {
     /// - Parameters:
     ///   - name: the module's name or an alias of it.
     ///   - parameters: as on modprobe's command line, such as `a=1 b=2`.
-    /// - Throws: ``ModuleError``, with `EEXIST` if it is loaded already, since its parameters would not take effect, and
-    ///   with `EINVAL` for a parameter that it does not have.
+    /// - Throws: ``ModuleError``, with `EEXIST` if it is loaded already, since its parameters would not take effect,
+    ///   and with `EINVAL` for a parameter that it does not have.
     public func load(_ name: String, parameters: String = "") throws(ModuleError) {
         var list: OpaquePointer?
         let found = kmod_module_new_from_lookup(context, name, &list)
