@@ -13,8 +13,8 @@
 _Static_assert(SHIM_SPAWN_SETSID == POSIX_SPAWN_SETSID, "spawn.h");
 _Static_assert(SHIM_SCHED_RESET_ON_FORK == SCHED_RESET_ON_FORK, "sched.h");
 
-/* Swift's runtime looks for its own path in /proc before main, and aborts where there is none: PID 1 must have mounted it
- * by then. Priority 101 is the first that programs may use. Any other process leaves the machine alone. */
+/* Swift's runtime looks for its own path in /proc before main, and aborts where there is none: PID 1 must have mounted
+ * it by then. Priority 101 is the first that programs may use. Any other process leaves the machine alone. */
 __attribute__((constructor(101))) static void mount_proc_early(void)
 {
 	if (getpid() != 1 || access("/proc/self", F_OK) == 0)

@@ -4,8 +4,9 @@ import Foundation
 import HarnessCore
 import ProcessRunner
 
-/// Makes the guest's initramfs (kernel: Documentation/driver-api/early-userspace/buffer-format.rst), without root rights
-/// and so that the same inputs give the same bytes.
+/// Makes the guest's initramfs, without root rights, and so that the same inputs give the same bytes.
+///
+/// The format is the kernel's (Documentation/driver-api/early-userspace/buffer-format.rst).
 ///
 /// The archive is written by the kernel's own `gen_init_cpio`. It is not compressed: QEMU hands it over in memory, and
 /// unpacking it would cost an emulated processor more time than copying it.
@@ -41,8 +42,9 @@ public struct ImageBuilder: Sendable {
     ///
     /// Work in progress is a folder beside it, which is removed at the end.
     ///
-    /// - Throws: ``LabError`` `module-mismatch`, `module-unreadable`, `library-missing`, `image-conflict`, `image-path`,
-    ///   `image-incomplete`, `file-unreadable`, `file-unwritable`, and the errors of ProcessRunner's `check`.
+    /// - Throws: ``LabError`` `module-mismatch`, `module-unreadable`, `library-missing`, `image-conflict`,
+    ///   `image-path`, `image-incomplete`, `file-unreadable`, `file-unwritable`, and what ProcessRunner's `check`
+    ///   throws.
     public func build(_ description: ImageDescription, to path: String) async throws {
         let contents = try await ImageContents(description, runner: runner)
         let staging = ImageStaging(folder: "\(path).\(UUID().uuidString.prefix(8))", runner: runner)

@@ -39,7 +39,9 @@ public struct ImageDescription: Sendable, Equatable {
         public var kernelRelease: String
         /// `.../lib/modules/RELEASE` as `make modules_install` leaves it; nil if the kernel has no modules.
         public var folder: String?
-        /// Modules built outside the kernel's tree. They go to `updates/`, where they are preferred to the kernel's own.
+        /// Modules built outside the kernel's tree.
+        ///
+        /// They go to `updates/`, where they are preferred to the kernel's own.
         public var external: [String]
 
         /// Names a kernel's modules.

@@ -70,7 +70,6 @@ struct ImageStaging {
         for (name, source) in modules.files { try Files.write(Files.bytes(source), to: "\(folder)/\(base)/\(name)") }
         let names = modules.files.keys.filter(ImageContents.isModule).sorted()
         try await strip("--strip-debug", names.filter { $0.hasSuffix(".ko") }.map { "\(base)/\($0)" })
-        try order(names, in: "\(folder)/\(base)")
 
         // An empty configuration, since the host's own may prefer other folders.
         try make("configuration")
@@ -78,19 +77,6 @@ struct ImageStaging {
         let found = FileManager.default.enumerator(atPath: "\(folder)/\(base)")?.allObjects as? [String] ?? []
         return found.sorted().filter { !Files.isFolder("\(folder)/\(base)/\($0)") }.map { name in
             "file /\(base)/\(name) \(base)/\(name) 0644 0 0"
-        }
-    }
-
-    /// Names every module in `modules.order`. depmod keeps that order, and takes what is not in it as readdir(3) gives it,
-    /// which differs from one filesystem to the next.
-    private func order(_ names: [String], in base: String) throws {
-        let path = base + "/modules.order"
-        let given = Files.exists(path) ? try Files.text(path).split(separator: "\n").map(String.init) : []
-        let missing = Set(names).subtracting(given).sorted()
-        try Files.write((given + missing).map { $0 + "\n" }.joined(), to: path)
-        // depmod warns where these are missing.
-        for name in ["modules.builtin", "modules.builtin.modinfo"] where !Files.exists("\(base)/\(name)") {
-            try Files.write("", to: "\(base)/\(name)")
         }
     }
 

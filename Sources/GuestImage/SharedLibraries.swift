@@ -18,7 +18,8 @@ struct SharedLibraries {
     /// What a program needs; empty for a static program and for a script.
     ///
     /// Programs name their loader by its path, so that it keeps it. Libraries go by name, and all of them move to the
-    /// folder that libc is in: the loader searches it first, so that a library from a compiler's own folder is found too.
+    /// folder that libc is in: the loader always searches it, so that a library from a compiler's own folder is found
+    /// too.
     ///
     /// - Throws: ``LabError`` `library-missing`, `file-unreadable`, `tool-failed`, `tool-missing`.
     func needed(by program: String) async throws -> [Library] {

@@ -25,7 +25,9 @@ public struct Frame: Sendable, Equatable {
     /// The version of the line's form that this code writes and reads.
     public static let version = 1
 
-    /// The longest frame, in bytes with its LF: 64 KiB. Longer lines are neither written nor read.
+    /// The longest frame, in bytes with its LF: 64 KiB.
+    ///
+    /// Longer lines are neither written nor read.
     public static let maximumLength = 1 << 16
 
     /// What the frame is about.

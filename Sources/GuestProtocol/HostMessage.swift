@@ -87,7 +87,9 @@ public struct ShellRequest: Sendable, Equatable {
     /// The size of the person's window; nil leaves the device's own.
     public var size: TerminalSize?
 
-    /// The second serial port of a PC. QEMU's virtconsole (`/dev/hvc0`) is faster, but loses output whenever the host
+    /// The second serial port of a PC.
+    ///
+    /// QEMU's virtconsole (`/dev/hvc0`) is faster, but loses output whenever the host
     /// does not take it at once.
     public static let secondSerialPort = "/dev/ttyS1"
 

@@ -2,7 +2,9 @@
 
 /// The words that both sides know, apart from the form of the line that carries them.
 public enum Vocabulary {
-    /// The version that the guest says in its hello. It grows when a message or a key is added; what a side does not
+    /// The version that the guest says in its hello.
+    ///
+    /// It grows when a message or a key is added; what a side does not
     /// know it skips, so that only a changed meaning needs a new ``Frame/version``.
     public static let version = 1
 

@@ -4,8 +4,8 @@ import Glibc
 
 /// The kernel's modules: those of one folder, and those that are loaded.
 ///
-/// A thin owner of libkmod's context. The host's own configuration (modprobe.d) is not read, so that the outcome depends
-/// on the folder alone. libkmod contexts belong to one thread.
+/// A thin owner of libkmod's context. The host's own configuration (modprobe.d) is not read, so that the outcome
+/// depends on the folder alone. libkmod contexts belong to one thread.
 public struct ModuleContext: ~Copyable {
     private let context: OpaquePointer
 
@@ -26,9 +26,11 @@ public struct ModuleContext: ~Copyable {
 
     /// Loads a module by name or alias, after the modules it depends on.
     ///
-    /// - Parameter parameters: as on modprobe's command line, such as `a=1 b=2`.
-    /// - Throws: ``ModuleError``, with `EEXIST` if it is loaded already, since its parameters would not take effect, and
-    ///   with `EINVAL` for a parameter that it does not have.
+    /// - Parameters:
+    ///   - name: the module's name or an alias of it.
+    ///   - parameters: as on modprobe's command line, such as `a=1 b=2`.
+    /// - Throws: ``ModuleError``, with `EEXIST` if it is loaded already, since its parameters would not take effect,
+    ///   and with `EINVAL` for a parameter that it does not have.
     public func load(_ name: String, parameters: String = "") throws(ModuleError) {
         var list: OpaquePointer?
         let found = kmod_module_new_from_lookup(context, name, &list)

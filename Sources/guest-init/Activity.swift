@@ -5,8 +5,8 @@ import GuestProtocol
 /// The one program that runs at a time, with everything it starts.
 ///
 /// Because there is one at a time, "everything it started" is every process but PID 1, and one kill(2) of -1 ends it:
-/// the kernel lets no fork slip through under it, not even a fork bomb's. What a program leaves behind becomes a child of
-/// PID 1, so that "nothing is left" is wait(2) having nobody to wait for.
+/// the kernel lets no fork slip through under it, not even a fork bomb's. What a program leaves behind becomes a child
+/// of PID 1, so that "nothing is left" is wait(2) having nobody to wait for.
 final class Activity {
     /// A pipe that output comes through.
     struct Stream {
@@ -151,7 +151,7 @@ private struct Pipe: ~Copyable {
         writingEnd = ends[1]
     }
 
-    /// The end to read from, non-blocking; the caller closes it. The other end is closed here.
+    /// The end to read from, non-blocking, for the caller to close; the other end is closed here.
     consuming func takeReadingEnd() -> Int32 {
         let end = readingEnd
         close(writingEnd)

@@ -45,6 +45,8 @@ enum System {
             if count == 0 { return (content, false) }
             if count < 0 {
                 if errno == EINTR { continue }
+                // Such as /dev/kmsg after its newest line.
+                if errno == EAGAIN { return (content, false) }
                 throw SystemError("\(path) cannot be read")
             }
             content += piece[..<count]

@@ -16,8 +16,8 @@ final class Workshop {
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-    /// Stands in for the kernel's gen_init_cpio: it takes the same call, and writes the list followed by every file that
-    /// the list names, so that the result holds all that decides the real archive.
+    /// Stands in for the kernel's gen_init_cpio: it takes the same call, and writes the list followed by every file
+    /// that the list names, so that the result holds all that decides the real archive.
     func generator(ending: String = "TRAILER!!!") throws -> String {
         try script(
             "generator",

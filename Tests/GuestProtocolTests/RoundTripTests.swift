@@ -22,7 +22,9 @@ import Testing
         #expect(decoder.finish() == nil)
     }
 
-    /// The wire itself, so that a change of both directions at once is noticed. The checksums come from zlib's crc32().
+    /// The wire itself, so that a change of both directions at once is noticed.
+    ///
+    /// The checksums come from zlib's crc32().
     @Test(arguments: [
         (HostMessage.powerOff, "#hmmlab1 poweroff d2c5c196\n"),
         (.read(path: "/proc/a b"), "#hmmlab1 read path=/proc/a%20b 0d0bca26\n"),

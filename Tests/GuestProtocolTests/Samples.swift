@@ -17,7 +17,8 @@ enum Samples {
             .run(
                 RunRequest(
                     id: "mirror/read", ["/bin/guest-tests", "run", "mirror/read"],
-                    environment: ["A": "", "B": "x=y", "C": "two words"], timeoutMilliseconds: 0, outputLimit: 1 << 20)),
+                    environment: ["A": "", "B": "x=y", "C": "two words"], timeoutMilliseconds: 0,
+                    outputLimit: 1 << 20)),
             .shell(ShellRequest(id: "shell")),
             .shell(
                 ShellRequest(
