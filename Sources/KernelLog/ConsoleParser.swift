@@ -49,7 +49,7 @@ public struct ConsoleParser: Sendable {
         return events
     }
 
-    /// Ends every report that is still open; call it when the guest is gone. The parser then is as new but for its count.
+    /// Ends every report that is still open, since the guest is gone.
     public mutating func finish() -> [ConsoleEvent] {
         events = []
         closeAll()
@@ -83,9 +83,8 @@ public struct ConsoleParser: Sendable {
             return
         }
         if headline.ending == .panic, attachPanic(line) { return }
-        if var current = open[line.caller]?.last, current.includes(headline) {
-            let acceptance = current.include(headline, text: line.text)
-            replaceCurrent(of: line.caller, with: current)
+        if open[line.caller]?.last?.includes(headline) == true {
+            let acceptance = withCurrent(of: line.caller) { $0.include(headline, text: line.text) }
             if acceptance == .last { endCurrent(of: line.caller, isComplete: true) }
             return
         }
@@ -129,15 +128,14 @@ public struct ConsoleParser: Sendable {
             caller = adopter.key
         }
         resume(line.text, of: caller)
-        while var current = open[caller]?.last {
-            let acceptance = current.accept(line.text)
-            if acceptance == .foreign {
-                endCurrent(of: caller, isComplete: current.isOver)
-                continue
+        while let acceptance = withCurrent(of: caller, { $0.accept(line.text) }) {
+            switch acceptance {
+            case .more: return
+            case .last:
+                endCurrent(of: caller, isComplete: true)
+                return
+            case .foreign: endCurrent(of: caller, isComplete: open[caller]?.last?.isOver ?? false)
             }
-            replaceCurrent(of: caller, with: current)
-            if acceptance == .last { endCurrent(of: caller, isComplete: true) }
-            return
         }
         remember(line)
     }
@@ -190,20 +188,20 @@ public struct ConsoleParser: Sendable {
         } else {
             return false
         }
-        guard var cause = open[caller]?.last else { return false }
-        cause.attach(panic: String(reason), text: line.text)
         sawFatal = true
-        replaceCurrent(of: caller, with: cause)
-        return true
+        return withCurrent(of: caller) { $0.attach(panic: String(reason), text: line.text) } != nil
     }
 
     private func newest(_ reports: [OpenReport]) -> Int { reports.map(\.index).max() ?? -1 }
 
     // MARK: Ends
 
-    private mutating func replaceCurrent(of caller: Caller?, with report: OpenReport) {
-        guard let reports = open[caller], !reports.isEmpty else { return }
-        open[caller]?[reports.count - 1] = report
+    /// Changes a printer's current report in place, so that its lines are not copied; nil if there is none.
+    private mutating func withCurrent<Result>(
+        of caller: Caller?, _ body: (inout OpenReport) -> Result
+    ) -> Result? {
+        guard let position = open[caller]?.indices.last else { return nil }
+        return body(&open[caller, default: []][position])
     }
 
     private mutating func endCurrent(of caller: Caller?, isComplete: Bool) {

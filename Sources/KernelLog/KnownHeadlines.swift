@@ -57,8 +57,6 @@ extension Headline {
 
     /// Understands a headline of the table, and lockdep's two whose beginning varies.
     static func known(_ text: Substring) -> Headline? {
-        // A rate limit's summary (mm/page_alloc.c, `bad_page`), no finding of its own.
-        if text.ends(with: " messages suppressed") { return nil }
         if text.starts(with: "WARNING: ") {
             if text.ends(with: "-unsafe lock order detected") { return deadlock }
             if text.ends(with: " still has locks held!") {
