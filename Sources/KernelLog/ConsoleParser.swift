@@ -12,6 +12,8 @@ public struct ConsoleParser: Sendable {
     private static let preambleLines = 12
     /// They follow each other within this time, in microseconds.
     private static let preambleGap = 10_000
+    /// Printers whose last lines are remembered; with caller columns every task of a long run is one.
+    private static let printerLimit = 64
 
     private struct Recent {
         var time: Int?
@@ -122,8 +124,10 @@ public struct ConsoleParser: Sendable {
     /// Gives a line to the report it belongs to, if there is one.
     private mutating func deliver(_ line: ConsoleLine) {
         var caller = line.caller
-        if open[caller]?.isEmpty ?? true, case .cpu? = caller,
-            let adopter = open.first(where: { $0.value.last?.adoptsCPUs == true })
+        if open[caller] == nil, case .cpu? = caller,
+            let adopter = open.filter({ $0.value.last?.adoptsCPUs == true }).max(by: {
+                newest($0.value) < newest($1.value)
+            })
         {
             caller = adopter.key
         }
@@ -155,7 +159,7 @@ public struct ConsoleParser: Sendable {
     /// Panics that some earlier report led to: how their reasons begin.
     ///
     /// Read from kernel/panic.c, kernel/exit.c, kernel/hung_task.c, kernel/watchdog.c, kernel/rcu/tree_stall.h,
-    /// mm/oom_kill.c, mm/kasan/report.c and arch/x86/kernel/dumpstack.c of 6.1 to 7.2.
+    /// mm/oom_kill.c, mm/kasan/report.c and arch/x86/kernel/dumpstack.c of 6.12.
     private static let consequences = [
         "Fatal exception", "Attempted to kill init!", "Attempted to kill the idle task!",
         "Aiee, killing interrupt handler!",
@@ -206,6 +210,7 @@ public struct ConsoleParser: Sendable {
 
     private mutating func endCurrent(of caller: Caller?, isComplete: Bool) {
         guard let report = open[caller]?.popLast() else { return }
+        if open[caller]?.isEmpty == true { open[caller] = nil }
         latest = report
         events.append(.ended(report.report(isComplete: isComplete)))
     }
@@ -222,6 +227,7 @@ public struct ConsoleParser: Sendable {
     // MARK: The lines before a report
 
     private mutating func remember(_ line: ConsoleLine) {
+        if recent.count > ConsoleParser.printerLimit { recent = recent.filter { $0.key == line.caller } }
         recent[line.caller, default: []].append(Recent(time: line.time, text: String(line.text)))
         if let count = recent[line.caller]?.count, count > ConsoleParser.preambleLines {
             recent[line.caller]?.removeFirst()

@@ -4,7 +4,7 @@ extension Headline {
     /// Headlines that are the same in every report: how they begin, and what they are.
     ///
     /// Read from kernel/locking/lockdep.c, kernel/locking/spinlock_debug.c, kernel/sched/core.c, kernel/workqueue.c,
-    /// lib/smp_processor_id.c, kernel/fork.c, mm/page_alloc.c, mm/memory.c and mm/filemap.c of 6.1 to 7.2.
+    /// lib/smp_processor_id.c, kernel/fork.c, mm/page_alloc.c, mm/memory.c and mm/filemap.c of 6.12.
     private static let fixed: [(start: String, make: @Sendable () -> Headline)] = [
         ("WARNING: possible circular locking dependency detected", { deadlock }),
         ("WARNING: possible recursive locking detected", { deadlock }),

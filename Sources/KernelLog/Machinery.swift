@@ -59,7 +59,8 @@ enum Machinery {
 
     /// Gives out memory or takes it back.
     private static let allocating = Patterns(
-        "kmemleak_*", "bad_page", "free_page*", "__free_page*", "free_unref_*", "__free_frozen_*", "free_frozen_*", "free_pcppages_*",
+        "kmemleak_*", "bad_page", "free_page*", "__free_page*", "free_unref_*", "__free_frozen_*", "free_frozen_*",
+        "free_pcppages_*",
         "free_pages*", "__free_pages*", "free_tail_page_*", "kfree*", "kvfree*", "vfree*", "kmalloc*", "__kmalloc*",
         "__do_kmalloc*", "kvmalloc*", "__kvmalloc*", "krealloc*", "kmemdup*", "kstrdup*", "kvasprintf*", "kasprintf*",
         "kmem_cache_*", "slab_*", "__slab_*", "___slab_*", "vmalloc*", "__vmalloc*", "get_page_from_freelist",

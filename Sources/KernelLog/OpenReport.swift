@@ -81,7 +81,9 @@ struct OpenReport {
         }
         if headline.ending == .kill { return next.kind == .outOfMemory }
         // kmemleak.verbose=1: the objects came before their number.
-        if headline.kind == .memoryLeak && headline.ending == .callTrace { return next.kind == .memoryLeak && next.ending == .line }
+        if headline.kind == .memoryLeak && headline.ending == .callTrace {
+            return next.kind == .memoryLeak && next.ending == .line
+        }
         return headline.ending == .line && next.ending == .line && next.phrase == headline.phrase
     }
 
@@ -90,7 +92,9 @@ struct OpenReport {
         if next.isTrap { headline.isTrap = true }
         if headline.ending == .kill, next.comm != nil { (comm, pid) = (next.comm, next.pid) }
         keep(text)
-        let isLast = headline.ending == .kill && next.comm != nil || headline.kind == .memoryLeak && headline.ending == .callTrace
+        let isLast =
+            headline.ending == .kill && next.comm != nil
+            || headline.kind == .memoryLeak && headline.ending == .callTrace
         return isLast ? .last : .more
     }
 
@@ -228,7 +232,8 @@ struct OpenReport {
 
     // MARK: The forms of lines
 
-    private static func beginsTrace(_ text: Substring) -> Bool {
+    /// A heading of frames: x86's and arm64's spelling, kmemleak's.
+    static func beginsTrace(_ text: Substring) -> Bool {
         text.starts(with: "Call Trace:") || text.starts(with: "Call trace:") || text.trimmed.starts(with: "backtrace")
     }
 

@@ -56,7 +56,9 @@ struct DamagedLogTests {
                     for case .ended(let report) in parser.feed(line: line) { found.append(report) }
                 }
                 for case .ended(let report) in parser.finish() { found.append(report) }
-                let expected = (single[first] + single[second]).map { "\($0.title) \($0.lines.count) \($0.frames.count)" }
+                let expected = (single[first] + single[second]).map {
+                    "\($0.title) \($0.lines.count) \($0.frames.count)"
+                }
                 #expect(found.map { "\($0.title) \($0.lines.count) \($0.frames.count)" }.sorted() == expected.sorted())
             }
         }
