@@ -24,7 +24,7 @@ struct ConsoleLine: Equatable {
     /// A console line holds several lines when a program wrote without a newline before the kernel did, or when a panic
     /// cut into a line that another CPU was printing: every time stamp begins a line of its own.
     ///
-    /// - Parameter unstampedIsKernel: what lines without a stamp are; true only for a kernel booted with `printk.time=0`.
+    /// Lines without a stamp are the kernel's only if it was booted with `printk.time=0`.
     static func split(_ raw: String, unstampedIsKernel: Bool) -> [ConsoleLine] {
         let line = cleaned(raw)
         var result: [ConsoleLine] = []

@@ -12,6 +12,8 @@ public struct ConsoleParser: Sendable {
     private static let preambleLines = 12
     /// They follow each other within this time, in microseconds.
     private static let preambleGap = 10_000
+    /// Printers whose last lines are remembered; with caller columns every task of a long run is one.
+    private static let printerLimit = 64
 
     private struct Recent {
         var time: Int?
@@ -49,7 +51,7 @@ public struct ConsoleParser: Sendable {
         return events
     }
 
-    /// Ends every report that is still open; call it when the guest is gone. The parser then is as new but for its count.
+    /// Ends every report that is still open, since the guest is gone.
     public mutating func finish() -> [ConsoleEvent] {
         events = []
         closeAll()
@@ -83,9 +85,8 @@ public struct ConsoleParser: Sendable {
             return
         }
         if headline.ending == .panic, attachPanic(line) { return }
-        if var current = open[line.caller]?.last, current.includes(headline) {
-            let acceptance = current.include(headline, text: line.text)
-            replaceCurrent(of: line.caller, with: current)
+        if open[line.caller]?.last?.includes(headline) == true {
+            let acceptance = withCurrent(of: line.caller) { $0.include(headline, text: line.text) }
             if acceptance == .last { endCurrent(of: line.caller, isComplete: true) }
             return
         }
@@ -123,21 +124,22 @@ public struct ConsoleParser: Sendable {
     /// Gives a line to the report it belongs to, if there is one.
     private mutating func deliver(_ line: ConsoleLine) {
         var caller = line.caller
-        if open[caller]?.isEmpty ?? true, case .cpu? = caller,
-            let adopter = open.first(where: { $0.value.last?.adoptsCPUs == true })
+        if open[caller] == nil, case .cpu? = caller,
+            let adopter = open.filter({ $0.value.last?.adoptsCPUs == true }).max(by: {
+                newest($0.value) < newest($1.value)
+            })
         {
             caller = adopter.key
         }
         resume(line.text, of: caller)
-        while var current = open[caller]?.last {
-            let acceptance = current.accept(line.text)
-            if acceptance == .foreign {
-                endCurrent(of: caller, isComplete: current.isOver)
-                continue
+        while let acceptance = withCurrent(of: caller, { $0.accept(line.text) }) {
+            switch acceptance {
+            case .more: return
+            case .last:
+                endCurrent(of: caller, isComplete: true)
+                return
+            case .foreign: endCurrent(of: caller, isComplete: open[caller]?.last?.isOver ?? false)
             }
-            replaceCurrent(of: caller, with: current)
-            if acceptance == .last { endCurrent(of: caller, isComplete: true) }
-            return
         }
         remember(line)
     }
@@ -157,7 +159,7 @@ public struct ConsoleParser: Sendable {
     /// Panics that some earlier report led to: how their reasons begin.
     ///
     /// Read from kernel/panic.c, kernel/exit.c, kernel/hung_task.c, kernel/watchdog.c, kernel/rcu/tree_stall.h,
-    /// mm/oom_kill.c, mm/kasan/report.c and arch/x86/kernel/dumpstack.c of 6.1 to 7.2.
+    /// mm/oom_kill.c, mm/kasan/report.c and arch/x86/kernel/dumpstack.c of 6.12.
     private static let consequences = [
         "Fatal exception", "Attempted to kill init!", "Attempted to kill the idle task!",
         "Aiee, killing interrupt handler!",
@@ -190,24 +192,25 @@ public struct ConsoleParser: Sendable {
         } else {
             return false
         }
-        guard var cause = open[caller]?.last else { return false }
-        cause.attach(panic: String(reason), text: line.text)
         sawFatal = true
-        replaceCurrent(of: caller, with: cause)
-        return true
+        return withCurrent(of: caller) { $0.attach(panic: String(reason), text: line.text) } != nil
     }
 
     private func newest(_ reports: [OpenReport]) -> Int { reports.map(\.index).max() ?? -1 }
 
     // MARK: Ends
 
-    private mutating func replaceCurrent(of caller: Caller?, with report: OpenReport) {
-        guard let reports = open[caller], !reports.isEmpty else { return }
-        open[caller]?[reports.count - 1] = report
+    /// Changes a printer's current report in place, so that its lines are not copied; nil if there is none.
+    private mutating func withCurrent<Result>(
+        of caller: Caller?, _ body: (inout OpenReport) -> Result
+    ) -> Result? {
+        guard let position = open[caller]?.indices.last else { return nil }
+        return body(&open[caller, default: []][position])
     }
 
     private mutating func endCurrent(of caller: Caller?, isComplete: Bool) {
         guard let report = open[caller]?.popLast() else { return }
+        if open[caller]?.isEmpty == true { open[caller] = nil }
         latest = report
         events.append(.ended(report.report(isComplete: isComplete)))
     }
@@ -224,6 +227,7 @@ public struct ConsoleParser: Sendable {
     // MARK: The lines before a report
 
     private mutating func remember(_ line: ConsoleLine) {
+        if recent.count > ConsoleParser.printerLimit { recent = recent.filter { $0.key == line.caller } }
         recent[line.caller, default: []].append(Recent(time: line.time, text: String(line.text)))
         if let count = recent[line.caller]?.count, count > ConsoleParser.preambleLines {
             recent[line.caller]?.removeFirst()

@@ -61,9 +61,11 @@ struct Headline {
 
     /// Understands a kernel line that begins a report; nil for every other line.
     ///
-    /// - Parameter isFramed: whether a line of `=` came just before, which is how lockdep and the sanitizers announce one.
+    /// It is framed if a line of `=` came just before, which is how lockdep and the sanitizers announce a report.
     static func recognise(_ line: Substring, isFramed: Bool) -> Headline? {
         let text = subject(of: line)
+        // A rate limit's summary (mm/page_alloc.c, `bad_page`), no finding of its own.
+        if text.ends(with: " messages suppressed") { return nil }
         return panic(text) ?? brokenAssertion(text) ?? sanitizer(text) ?? stall(text) ?? fault(text) ?? known(text)
             ?? warning(text, isFramed: isFramed) ?? slab(text) ?? memory(text) ?? anyBug(text)
     }
@@ -167,7 +169,7 @@ struct Headline {
     }
 
     private static func stall(_ text: Substring) -> Headline? {
-        if text.starts(with: "INFO: rcu"), text.has(" detected "), text.has("stall") {
+        if text.starts(with: "INFO: rcu"), text.has("detected "), text.has("stall") {
             return Headline(.rcuStall, "INFO: rcu detected stall", blame: .stall)
         }
         if let rest = text.dropping("INFO: task "), rest.has(" blocked "), rest.has("for more than") {

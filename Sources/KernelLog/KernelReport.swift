@@ -48,6 +48,14 @@ public struct ReportStart: Sendable, Equatable {
     public var headline: String
     /// Whether the guest is lost already.
     public var isFatal: Bool
+
+    /// Makes a start from its parts.
+    public init(index: Int, kind: ReportKind, headline: String, isFatal: Bool) {
+        self.index = index
+        self.kind = kind
+        self.headline = headline
+        self.isFatal = isFatal
+    }
 }
 
 /// Something a host wants to know that is not a complaint.

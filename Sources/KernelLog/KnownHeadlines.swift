@@ -4,7 +4,7 @@ extension Headline {
     /// Headlines that are the same in every report: how they begin, and what they are.
     ///
     /// Read from kernel/locking/lockdep.c, kernel/locking/spinlock_debug.c, kernel/sched/core.c, kernel/workqueue.c,
-    /// lib/smp_processor_id.c, kernel/fork.c, mm/page_alloc.c, mm/memory.c and mm/filemap.c of 6.1 to 7.2.
+    /// lib/smp_processor_id.c, kernel/fork.c, mm/page_alloc.c, mm/memory.c and mm/filemap.c of 6.12.
     private static let fixed: [(start: String, make: @Sendable () -> Headline)] = [
         ("WARNING: possible circular locking dependency detected", { deadlock }),
         ("WARNING: possible recursive locking detected", { deadlock }),
@@ -57,8 +57,6 @@ extension Headline {
 
     /// Understands a headline of the table, and lockdep's two whose beginning varies.
     static func known(_ text: Substring) -> Headline? {
-        // A rate limit's summary (mm/page_alloc.c, `bad_page`), no finding of its own.
-        if text.ends(with: " messages suppressed") { return nil }
         if text.starts(with: "WARNING: ") {
             if text.ends(with: "-unsafe lock order detected") { return deadlock }
             if text.ends(with: " still has locks held!") {

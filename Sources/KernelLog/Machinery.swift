@@ -23,7 +23,7 @@ enum Machinery {
         "list_del*",
         "list_move*", "list_splice*", "__fortify_*", "fortify_*", "usercopy_*",
         "__check_object_size", "check_heap_object", "__check_heap_object", "page_table_check_*", "__page_table_check_*",
-        "__might_*", "might_*", "___might_*")
+        "set_pte*", "set_pmd*", "set_pud*", "ptep_*", "pmdp_*", "pudp_*", "__might_*", "might_*", "___might_*")
 
     /// Copies or compares what the caller passed.
     private static let copying = Patterns(
@@ -59,7 +59,8 @@ enum Machinery {
 
     /// Gives out memory or takes it back.
     private static let allocating = Patterns(
-        "bad_page", "free_page*", "__free_page*", "free_unref_*", "__free_frozen_*", "free_frozen_*", "free_pcppages_*",
+        "kmemleak_*", "bad_page", "free_page*", "__free_page*", "free_unref_*", "__free_frozen_*", "free_frozen_*",
+        "free_pcppages_*",
         "free_pages*", "__free_pages*", "free_tail_page_*", "kfree*", "kvfree*", "vfree*", "kmalloc*", "__kmalloc*",
         "__do_kmalloc*", "kvmalloc*", "__kvmalloc*", "krealloc*", "kmemdup*", "kstrdup*", "kvasprintf*", "kasprintf*",
         "kmem_cache_*", "slab_*", "__slab_*", "___slab_*", "vmalloc*", "__vmalloc*", "get_page_from_freelist",
@@ -67,6 +68,11 @@ enum Machinery {
         "__alloc_pages*",
         "__alloc_frozen_*", "alloc_frozen_*", "folio_alloc*", "__folio_alloc*", "vma_alloc_*", "__folio_put*",
         "folios_put*", "release_pages", "put_page*")
+
+    /// Stands between an interrupt and the code it interrupted.
+    private static let interrupting = Patterns(
+        "sysvec_*", "__sysvec_*", "asm_sysvec_*", "asm_common_interrupt", "common_interrupt", "irqentry_*", "irq_exit*",
+        "trace_hardirqs_*", "preempt_schedule_irq")
 
     /// Where generic code calls a subsystem: what comes above it in a trace belongs to that subsystem.
     private static let entries = Patterns(
@@ -77,21 +83,22 @@ enum Machinery {
         "handle_softirqs",
         "__do_softirq", "run_ksoftirqd", "call_timer_fn", "__run_timers", "smpboot_thread_fn", "cpu_startup_entry",
         "do_idle",
-        "asm_sysvec_*", "asm_common_interrupt", "start_secondary", "start_kernel")
+        "start_secondary", "start_kernel")
 
     /// Whether a function is to be passed over in reports of a kind.
     static func contains(_ function: String, whenBlamedFor kind: ReportKind) -> Bool {
         if [reporting, checking, copying, locking].contains(where: { $0.match(function) }) { return true }
         switch kind {
-        case .hungTask, .atomicSleep: return waiting.match(function)
+        case .hungTask: return waiting.match(function)
+        case .atomicSleep: return waiting.match(function) || allocating.match(function)
         case .badPage, .memoryLeak, .kasan, .slabCorruption, .pageTableCheck, .lockdep:
             return allocating.match(function)
         default: return false
         }
     }
 
-    /// Whether a function sleeps on behalf of its caller.
-    static func isWaiting(_ function: String) -> Bool { waiting.match(function) }
+    /// Whether a function only stands on the stack of a task because that was preempted or sleeps.
+    static func isSuspending(_ function: String) -> Bool { waiting.match(function) || interrupting.match(function) }
 
     /// Whether a function is generic code that dispatches to a subsystem.
     static func isEntry(_ function: String) -> Bool { entries.match(function) }

@@ -15,7 +15,9 @@ struct OpenReport {
     private enum Trace { case before, inside, after }
 
     /// Lines kept of one report; a stall that dumps every task of a busy guest prints more.
-    static let lineLimit = 1500
+    private static let lineLimit = 1500
+    /// Frames kept of the first call trace.
+    private static let frameLimit = 500
     /// Lines in a row that look like nothing a report contains, after which it is taken to have ended unseen.
     private static let strangerLimit = 30
 
@@ -58,7 +60,17 @@ struct OpenReport {
     }
 
     /// Whether everything expected was seen, although something more could still follow.
-    var isOver: Bool { isSettled || headline.ending == .line || trace == .after && headline.ending != .separator }
+    var isOver: Bool {
+        switch headline.ending {
+        case .line: true
+        case .heldLocks: sawLocks
+        case .separator, .kill: false
+        case .endTrace: isSettled || trace == .after
+        // kmemleak's traces have no end mark.
+        case .callTrace where headline.kind == .memoryLeak: !frames.isEmpty
+        case .callTrace, .panic: trace == .after
+        }
+    }
 
     // MARK: Lines
 
@@ -68,6 +80,10 @@ struct OpenReport {
             return headline.ending == .endTrace && !headline.isTrap && headline.kind != .warning && !isSettled
         }
         if headline.ending == .kill { return next.kind == .outOfMemory }
+        // kmemleak.verbose=1: the objects came before their number.
+        if headline.kind == .memoryLeak && headline.ending == .callTrace {
+            return next.kind == .memoryLeak && next.ending == .line
+        }
         return headline.ending == .line && next.ending == .line && next.phrase == headline.phrase
     }
 
@@ -76,7 +92,10 @@ struct OpenReport {
         if next.isTrap { headline.isTrap = true }
         if headline.ending == .kill, next.comm != nil { (comm, pid) = (next.comm, next.pid) }
         keep(text)
-        return headline.ending == .kill && next.comm != nil ? .last : .more
+        let isLast =
+            headline.ending == .kill && next.comm != nil
+            || headline.kind == .memoryLeak && headline.ending == .callTrace
+        return isLast ? .last : .more
     }
 
     /// Attaches a panic that this report led to.
@@ -110,8 +129,13 @@ struct OpenReport {
         }
         if isSettled && !OpenReport.isTail(text) { return .foreign }
         read(text)
-        if headline.ending == .callTrace && trace == .after && !OpenReport.isTail(text) && !continues(with: text) {
-            return .foreign
+        if headline.ending == .callTrace && trace == .after {
+            // What dump_stack() printed ends here; the reports that dump several tasks go on, and may say so much later.
+            if text.starts(with: " </TASK>") && !dumpsSeveral {
+                keep(text)
+                return .last
+            }
+            if !OpenReport.isTail(text) && !continues(with: text) { return .foreign }
         }
         strangers = OpenReport.looksFamiliar(text) ? 0 : strangers + 1
         if strangers > OpenReport.strangerLimit { return .foreign }
@@ -142,8 +166,8 @@ struct OpenReport {
             if OpenReport.beginsTrace(body) { trace = .inside }
         case .inside:
             if let frame = StackFrame(traceLine: body) {
-                frames.append(frame)
-            } else if text.starts(with: " </TASK>") || !OpenReport.isInsideTrace(text) {
+                if frames.count < OpenReport.frameLimit { frames.append(frame) }
+            } else if text.starts(with: " </TASK>") || !OpenReport.isInsideTrace(body) {
                 trace = .after
             }
         case .after:
@@ -157,6 +181,10 @@ struct OpenReport {
         if text.starts(with: "CPU: "), let name = text.after(" Comm: ") {
             comm = String(name.upTo(" Tainted: ").upTo(" Not tainted").trimmed)
             pid = text.after(" PID: ")?.leadingNumber
+        } else if headline.kind == .lockdep, let end = text.range(of: " is ") ?? text.range(of: " ["), text.has("/") {
+            // `insmod/49 is leaving the kernel with locks still held!`, `insmod/49 [HC0[0]:SC0[0]:HE1:SE1] takes:`
+            headline.name(task: text[..<end.lowerBound], separator: "/")
+            (comm, pid) = (headline.comm, headline.pid)
         }
     }
 
@@ -183,6 +211,10 @@ struct OpenReport {
         }
     }
 
+    private var dumpsSeveral: Bool {
+        [.rcuStall, .softLockup, .hardLockup, .workqueueLockup, .hungTask, .slabCorruption].contains(headline.kind)
+    }
+
     /// Whether a line after the first trace opens another part of a report of this kind.
     private func continues(with text: Substring) -> Bool {
         switch headline.kind {
@@ -200,7 +232,8 @@ struct OpenReport {
 
     // MARK: The forms of lines
 
-    private static func beginsTrace(_ text: Substring) -> Bool {
+    /// A heading of frames: x86's and arm64's spelling, kmemleak's.
+    static func beginsTrace(_ text: Substring) -> Bool {
         text.starts(with: "Call Trace:") || text.starts(with: "Call trace:") || text.trimmed.starts(with: "backtrace")
     }
 
@@ -210,12 +243,19 @@ struct OpenReport {
             || isRegister(text)
     }
 
-    /// `RIP: 0010:...`, `R10: ...`, `CR2: ...`, `Code: ...`, `PKRU: ...`, `x29: ...`, `pc : ...`.
+    /// `RIP: 0010:...`, `R10: ...`, `CR2: ...`, `Code: ...` on x86; `pc : ...`, `x29: ...`, `pstate: ...` on arm64.
     private static func isRegister(_ text: Substring) -> Bool {
+        guard text.has(":") else { return false }
         let name = text.upTo(":").trimmed
-        return text.has(":") && (2...4).contains(name.utf8.count)
-            && name.utf8.allSatisfy { $0.isLetter || $0.isDigit }
+        if registers.contains(name) { return true }
+        return (2...3).contains(name.utf8.count) && (name.starts(with: "R") || name.starts(with: "x"))
+            && name.dropFirst().utf8.allSatisfy(\.isDigit)
     }
+
+    private static let registers: Set<Substring> = [
+        "RIP", "Code", "RSP", "RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RBP", "FS", "CS", "CR2", "DR0", "DR3", "PKRU",
+        "pc", "lr", "sp", "pstate",
+    ]
 
     /// Lines that may follow a call trace and still belong to the report.
     private static func isTail(_ text: Substring) -> Bool {

@@ -49,7 +49,7 @@ enum Title {
     /// The frame to blame for code that does not return: the outermost one inside the kernel's generic entry.
     static func stalled(_ candidates: [StackFrame]) -> StackFrame? {
         // A task that was preempted while it held RCU up shows the scheduler, and nothing that can be followed below it.
-        let working = candidates.filter { !Machinery.isWaiting($0.name) }
+        let working = candidates.filter { !Machinery.isSuspending($0.name) }
         let reliable = working.filter(\.isReliable)
         let frames = reliable.isEmpty ? working : reliable
         guard let entry = frames.firstIndex(where: { Machinery.isEntry($0.name) }) else {
