@@ -27,7 +27,7 @@ final class Workbench: Sendable {
         base = try await Self.shell(
             runner, root,
             #"""
-            git init -q -b main work
+            git init -q -b main --template= work
             cd work
             mkdir -p mm/kasan include scripts Documentation
             seq 1 60 | sed 's/^/int line_/; s/$/;/' >mm/memory.c
@@ -43,7 +43,7 @@ final class Workbench: Sendable {
             ln -s mm folder
             git add -A
             git commit -q -m base
-            git clone -q --bare . ../store.git
+            git clone -q --bare --no-hardlinks --template= . ../store.git
             git rev-parse HEAD
             """#
         ).trimmingCharacters(in: .newlines)
