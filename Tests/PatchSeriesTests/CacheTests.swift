@@ -8,7 +8,8 @@ import Testing
 @Suite struct CacheTests {
     /// An applier whose git is a script: it logs each call, and then runs `then` instead of the real one if that is given.
     func applier(_ bench: Workbench, then: String = "") throws -> SeriesApplier {
-        let script = try bench.write("bin/git", "#!/bin/sh\necho \"$1\" >>\(bench.root)/calls\n\(then)\nexec git \"$@\"\n")
+        let script = try bench.write(
+            "bin/git", "#!/bin/sh\necho \"$1\" >>\(bench.root)/calls\n\(then)\nexec git \"$@\"\n")
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script)
         return SeriesApplier(
             gitDirectory: bench.store, git: Git(runner: bench.runner, executable: script), cache: bench.cache)
@@ -28,7 +29,9 @@ import Testing
         #expect(first.cachedCount == 0 && calls(bench).contains("apply"))
         let second = try await applier.apply(series, onto: bench.base)
         #expect(calls(bench) == ["cat-file"])
-        #expect(second.cachedCount == 3 && second.tip == first.tip && second.tree == first.tree && second.patches == first.patches)
+        #expect(
+            second.cachedCount == 3 && second.tip == first.tip && second.tree == first.tree
+                && second.patches == first.patches)
         // A part of it is known as well.
         let part = try await applier.apply(series, onto: bench.base, upTo: 2)
         #expect(calls(bench) == ["cat-file"])
@@ -49,7 +52,8 @@ import Testing
         #expect(calls(bench).filter { $0 == "apply" }.count == 1)
         #expect(second.cachedCount == 2)
         #expect(second.patches[1] == first.patches[1] && second.tip != first.tip && second.tree == first.tree)
-        #expect(try await bench.shell("git rev-parse \(second.tip)^", in: bench.store) == first.patches[1].commit + "\n")
+        #expect(
+            try await bench.shell("git rev-parse \(second.tip)^", in: bench.store) == first.patches[1].commit + "\n")
     }
 
     @Test func lostObjectsAreMadeAgain() async throws {
@@ -74,7 +78,9 @@ import Testing
         let series = try await bench.reader.read(try await bench.patches(Workbench.three))
         let first = try await bench.applier.apply(series, onto: bench.base)
         let folder = bench.cache.root + "/series"
-        for (index, name) in (FileManager.default.subpaths(atPath: folder) ?? []).filter({ $0.hasSuffix(".json") }).enumerated() {
+        for (index, name) in (FileManager.default.subpaths(atPath: folder) ?? []).filter({ $0.hasSuffix(".json") })
+            .enumerated()
+        {
             let text = try Files.text("\(folder)/\(name)")
             try Files.write(index == 0 ? "" : String(text.prefix(40)), to: "\(folder)/\(name)")
         }
@@ -86,7 +92,8 @@ import Testing
         let bench = try await Workbench()
         let series = try await bench.reader.read(try await bench.patches(Workbench.three))
         let first = try await bench.apply(bench.root + "/out")
-        let other = try await bench.shell("git commit-tree -p \(bench.base) -m other \(bench.base)^{tree}", in: bench.store)
+        let other = try await bench.shell(
+            "git commit-tree -p \(bench.base) -m other \(bench.base)^{tree}", in: bench.store)
         let second = try await bench.applier.apply(series, onto: String(other.prefix(40)))
         #expect(second.cachedCount == 0 && second.tip != first.tip && second.tree == first.tree)
     }

@@ -86,10 +86,16 @@ import Testing
 
     @Test func namesOfOtherTools() throws {
         let hunk = "@@ -1 +1 @@\n-a\n+b\n"
-        #expect(try parse("--- linux.orig/mm/x.c 2025-01-02 10:11:12.0 +0100\n+++ linux/mm/x.c\n" + hunk).files[0].paths == ["mm/x.c"])
+        #expect(
+            try parse("--- linux.orig/mm/x.c 2025-01-02 10:11:12.0 +0100\n+++ linux/mm/x.c\n" + hunk).files[0].paths
+                == ["mm/x.c"])
         #expect(try parse("--- x.c.orig\n+++ x.c\n" + hunk, strip: 0).files[0].paths == ["x.c"])
-        #expect(try parse("diff --git mm/a b mm/a b\n--- mm/a b\t\n+++ mm/a b\t\n" + hunk, strip: 0).files[0].paths == ["mm/a b"])
-        #expect(try parse("diff --git a/mm/a b b/mm/a b\nold mode 100644\nnew mode 100755\n").files[0].paths == ["mm/a b"])
+        #expect(
+            try parse("diff --git mm/a b mm/a b\n--- mm/a b\t\n+++ mm/a b\t\n" + hunk, strip: 0).files[0].paths == [
+                "mm/a b"
+            ])
+        #expect(
+            try parse("diff --git a/mm/a b b/mm/a b\nold mode 100644\nnew mode 100755\n").files[0].paths == ["mm/a b"])
     }
 
     @Test func lineEndsOfAWholeDiff() throws {

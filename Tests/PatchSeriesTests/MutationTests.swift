@@ -36,7 +36,10 @@ import Testing
         case 7: return good.prefix(Int.random(in: 0..<good.count, using: &numbers))
         case 8:
             var bytes = good
-            for _ in 0..<4 { bytes[Int.random(in: 0..<bytes.count, using: &numbers)] ^= UInt8(1 << Int.random(in: 0..<8, using: &numbers)) }
+            for _ in 0..<4 {
+                bytes[Int.random(in: 0..<bytes.count, using: &numbers)] ^= UInt8(
+                    1 << Int.random(in: 0..<8, using: &numbers))
+            }
             return bytes
         default:
             let line = lines[a]
@@ -87,7 +90,9 @@ import Testing
                 }
             } catch let error as LabError {
                 counts.refused += 1
-                #expect(error.exitCode == .usage && !error.sentence.isEmpty && error.cause != nil, "mutant \(number): \(error)")
+                #expect(
+                    error.exitCode == .usage && !error.sentence.isEmpty && error.cause != nil,
+                    "mutant \(number): \(error)")
                 #expect(error.nextStep != nil, "mutant \(number): \(error)")
             }
         }
@@ -113,7 +118,8 @@ import Testing
                 case .applied(let applied):
                     counts.applied += 1
                     if applied.tree == whole.tree { counts.same += 1 }
-                    let changed = try await bench.shell("git diff --name-only \(bench.base) \(applied.tip)", in: bench.store)
+                    let changed = try await bench.shell(
+                        "git diff --name-only \(bench.base) \(applied.tip)", in: bench.store)
                     #expect(paths.isSuperset(of: changed.split(separator: "\n")), "mutant \(number): \(changed)")
                     try await bench.shell("git fsck --strict --no-dangling \(applied.tip)", in: bench.store)
                 }
@@ -128,7 +134,9 @@ import Testing
     @Test func quiltSeriesFiles() async throws {
         let bench = try await Workbench()
         _ = try await bench.patches(Workbench.three)
-        let good = Data("# first\n0001-mm-set-line-10.patch -p1\n\n0002-mm-hmm-set-hmm-5.patch\n0003-kasan-report-more.patch # x\n".utf8)
+        let good = Data(
+            "# first\n0001-mm-set-line-10.patch -p1\n\n0002-mm-hmm-set-hmm-5.patch\n0003-kasan-report-more.patch # x\n"
+                .utf8)
         var numbers = Numbers(state: 3)
         var refused = 0
         for number in 0..<60 {
@@ -147,7 +155,8 @@ import Testing
     /// Cheap enough for thousands: the parser alone, which must neither trap nor take long.
     @Test func theParserAlone() throws {
         let good = Data(
-            (SafetyTests.creation("a b", quoted: true) + MailTests.diff + SafetyTests.refused.map(\.diff).joined()).utf8)
+            (SafetyTests.creation("a b", quoted: true) + MailTests.diff + SafetyTests.refused.map(\.diff).joined()).utf8
+        )
         var numbers = Numbers(state: 5)
         var refused = 0
         for _ in 0..<3000 {
@@ -157,7 +166,8 @@ import Testing
                 if bytes.count > 1 << 20 { bytes = bytes.prefix(1 << 20) }
             }
             do {
-                let (diff, files) = try DiffParser.parse(bytes, strip: Int.random(in: 0...2, using: &numbers), isReversed: false, origin: "x")
+                let (diff, files) = try DiffParser.parse(
+                    bytes, strip: Int.random(in: 0...2, using: &numbers), isReversed: false, origin: "x")
                 #expect(files.flatMap(\.hunks).allSatisfy { $0.body.upperBound <= diff.count })
             } catch is LabError {
                 refused += 1
@@ -169,7 +179,8 @@ import Testing
     @Test func endlessLines() throws {
         let name = String(repeating: "a ", count: 1 << 20)
         for text in [
-            "diff --git \(name)\n", "--- \(name)\n+++ \(name)\n@@ -1 +1 @@\n-a\n+b\n", "diff --git a/x b/x\nrename from \(name)\n",
+            "diff --git \(name)\n", "--- \(name)\n+++ \(name)\n@@ -1 +1 @@\n-a\n+b\n",
+            "diff --git a/x b/x\nrename from \(name)\n",
             "diff --git a/x b/x\n--- a/x" + String(repeating: "\r", count: 1 << 20) + "\n",
             "@@ -" + String(repeating: "9", count: 1 << 20), "diff --git \"" + String(repeating: "\\", count: 1 << 20),
         ] {

@@ -31,6 +31,10 @@ import Testing
         ("absolute, plain", "--- a//etc/passwd\n+++ b//etc/passwd\n@@ -1 +1 @@\n-x\n+y\n", "absolute"),
         ("octal dots", creation(#"\056\056/x"#, quoted: true), ".."),
         ("octal slash", creation(#"mm\057..\057..\057x"#, quoted: true), ".."),
+        ("parent folder with a combining mark", creation("../\u{301}x"), ".."),
+        ("absolute with a combining mark", creation("/\u{301}etc"), "absolute"),
+        ("link, absolute with a combining mark", creation("mm/x", mode: "120000", line: "/\u{301}etc"), "absolute"),
+        ("decomposed letters", creation("mm/a\u{308}.c"), "NFC"),
         ("dot", creation("mm/./x"), "contains ."),
         ("empty name", creation("mm//x"), "empty name"),
         (".git", creation(".git/hooks/post-checkout", mode: "100755"), ".git"),
@@ -43,12 +47,28 @@ import Testing
         (".git itself", creation(".git", line: "gitdir: /tmp"), ".git"),
         ("control characters", creation(#"mm/a\033[31m"#, quoted: true), "control"),
         ("line break", creation(#"mm/a\nb"#, quoted: true), "control"),
-        ("rename from outside", "diff --git a/../x b/mm/x\nsimilarity index 100%\nrename from ../x\nrename to mm/x\n", ".."),
-        ("rename to outside", "diff --git a/mm/hmm.c b/../x\nsimilarity index 100%\nrename from mm/hmm.c\nrename to ../x\n", ".."),
-        ("copy from outside", "diff --git a/etc/shadow b/mm/x\nsimilarity index 100%\ncopy from /etc/shadow\ncopy to mm/x\n", "absolute"),
-        ("copy from quoted", "diff --git a/y b/mm/x\nsimilarity index 100%\ncopy from \"\\056\\056/y\"\ncopy to mm/x\n", ".."),
+        (
+            "rename from outside",
+            "diff --git a/../x b/mm/x\nsimilarity index 100%\nrename from ../x\nrename to mm/x\n", ".."
+        ),
+        (
+            "rename to outside",
+            "diff --git a/mm/hmm.c b/../x\nsimilarity index 100%\nrename from mm/hmm.c\nrename to ../x\n", ".."
+        ),
+        (
+            "copy from outside",
+            "diff --git a/etc/shadow b/mm/x\nsimilarity index 100%\ncopy from /etc/shadow\ncopy to mm/x\n", "absolute"
+        ),
+        (
+            "copy from quoted",
+            "diff --git a/y b/mm/x\nsimilarity index 100%\ncopy from \"\\056\\056/y\"\ncopy to mm/x\n", ".."
+        ),
         ("mode change outside", "diff --git a/../x b/../x\nold mode 100644\nnew mode 100755\n", ".."),
-        ("submodule", creation("mm/sub", mode: "160000", line: "Subproject commit \(String(repeating: "1", count: 40))"), "submodule"),
+        (
+            "submodule",
+            creation("mm/sub", mode: "160000", line: "Subproject commit \(String(repeating: "1", count: 40))"),
+            "submodule"
+        ),
         (
             "submodule by index line",
             "diff --git a/mm/hmm.c b/mm/hmm.c\nindex 1111111..2222222 160000\n--- a/mm/hmm.c\n+++ b/mm/hmm.c\n@@ -1 +1 @@\n-Subproject commit 1\n+Subproject commit 2\n",
@@ -61,16 +81,28 @@ import Testing
         ("link, escaping later", creation("x", mode: "120000", line: "./.././mm"), "outside"),
         ("link, behind a name", creation("mm/x", mode: "120000", line: "kasan/../.."), "behind a name"),
         ("link into .git", creation("x", mode: "120000", line: ".git/config"), ".git"),
-        ("link, empty", "diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+\n", "empty"),
+        (
+            "link, empty", "diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+\n",
+            "empty"
+        ),
         (
             "file becomes an escaping link",
             "diff --git a/mm/hmm.c b/mm/hmm.c\ndeleted file mode 100644\n--- a/mm/hmm.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
                 + creation("mm/hmm.c", mode: "120000", line: "/"), "absolute"
         ),
         ("through the base's link", creation("folder/new.c"), "folder is a symbolic link"),
-        ("through the base's link to a file", creation("Documentation/link/x"), "Documentation/link is a symbolic link"),
-        ("change through a link", MailTests.diff.replacing("mm/hmm.c", with: "folder/hmm.c"), "folder is a symbolic link"),
-        ("through a link of its own", creation("mm/l", mode: "120000", line: "kasan") + creation("mm/l/x"), "mm/l is a symbolic link"),
+        (
+            "through the base's link to a file", creation("Documentation/link/x"),
+            "Documentation/link is a symbolic link"
+        ),
+        (
+            "change through a link", MailTests.diff.replacing("mm/hmm.c", with: "folder/hmm.c"),
+            "folder is a symbolic link"
+        ),
+        (
+            "through a link of its own", creation("mm/l", mode: "120000", line: "kasan") + creation("mm/l/x"),
+            "mm/l is a symbolic link"
+        ),
         // What only the result shows.
         (
             "link changed without its mode",
@@ -141,7 +173,8 @@ import Testing
         #expect(try await labError { _ = try await bench.apply(bench.root + "/q") }.cause?.contains("absolute") == true)
 
         try await bench.shell(
-            "mkdir -p .git/info; echo '* -diff' >.git/info/attributes; printf /etc >evil; git add evil; git diff --binary --cached evil | sed s/100644/120000/ >../b.patch")
+            "mkdir -p .git/info; echo '* -diff' >.git/info/attributes; printf /etc >evil; git add evil; git diff --binary --cached evil | sed s/100644/120000/ >../b.patch"
+        )
         #expect(try Files.text(bench.root + "/b.patch").contains("GIT binary patch"))
         let error = try await labError { _ = try await bench.apply(bench.root + "/b.patch") }
         #expect(error.code == "patch-unsafe" && error.cause?.contains("absolute") == true)
@@ -155,7 +188,8 @@ import Testing
             "--- a/mm/hmm.c\n+++ b/mm/memory.c\n" + hunk,
             "diff --git a/mm/hmm.c b/mm/hmm.c\n--- a/mm/hmm.c\n+++ b/mm/memory.c\n" + hunk,
             "diff --git a/mm/hmm.c b/mm/hmm.c\n--- a/mm/memory.c\n+++ b/mm/memory.c\n" + hunk,
-            "diff --git a/mm/hmm.c b/mm/x.c\nrename from mm/hmm.c\nrename to mm/x.c\n--- a/mm/memory.c\n+++ b/mm/x.c\n" + hunk,
+            "diff --git a/mm/hmm.c b/mm/x.c\nrename from mm/hmm.c\nrename to mm/x.c\n--- a/mm/memory.c\n+++ b/mm/x.c\n"
+                + hunk,
             "diff --git a/mm/hmm.c b/mm/x.c\nrename from mm/hmm.c\n",
             "diff --git a/mm/hmm.c b/mm/x.c\nindex 1..2\n",
             "--- /dev/null\n+++ /dev/null\n" + hunk,

@@ -114,7 +114,8 @@ final class Workbench: Sendable {
     func leftovers() async throws -> [String] {
         let refs = try await shell("git for-each-ref; git worktree list --porcelain | grep -c ^worktree", in: store)
         let staging = (try? FileManager.default.contentsOfDirectory(atPath: cache.root + "/staging")) ?? []
-        let records = FileManager.default.subpaths(atPath: cache.root + "/series")?.filter { $0.hasSuffix(".json") } ?? []
+        let records =
+            FileManager.default.subpaths(atPath: cache.root + "/series")?.filter { $0.hasSuffix(".json") } ?? []
         return [refs] + staging + records
     }
 
