@@ -26,8 +26,8 @@ struct ApplySession {
 
     let git: Git
     let staging: String
-    /// The whole series, for messages.
-    let series: PatchSeries
+    /// How many patches the whole series has, for messages.
+    let total: Int
     /// The tree of the commit that the session began with.
     let startTree: String
     /// The files and links that the series touches, as they are after the last applied patch.
@@ -35,6 +35,7 @@ struct ApplySession {
     /// Paths that are folders in the start commit.
     private(set) var folders: Set<String> = []
 
+    private let series: PatchSeries
     private let store: String
     private let start: String
     /// Seconds since 1970.
@@ -45,18 +46,19 @@ struct ApplySession {
 
     /// Prepares a session.
     ///
-    /// - Parameters:
-    ///   - start: the commit that the next patch is applied to: the base, or a patch on it.
-    ///   - from: the index of that patch in the series.
+    /// `series` holds the patches to apply behind the ones before `from`, which are the commits from `base` to `start`.
+    ///
     /// - Throws: ``LabError`` `base-missing`, `patch-unsafe`.
     init(
-        git: Git, store: String, staging: String, base: String, start: String, series: PatchSeries, from: Int
+        git: Git, store: String, staging: String, base: String, start: String, series: PatchSeries, from: Int,
+        total: Int
     ) async throws {
         self.git = git
         self.store = store
         self.staging = staging
         self.start = start
         self.series = series
+        self.total = total
         let facts = try await git.runner.run(
             git.script(
                 """
@@ -66,7 +68,8 @@ struct ApplySession {
                 """, [base, start], directory: store, in: staging))
         let lines = facts.standardOutput.split(separator: "\n").map(String.init)
         guard facts.ending.isSuccess, lines.count == 3 else {
-            throw SeriesApplier.missing(base, store, facts.standardError.trimmingCharacters(in: .whitespacesAndNewlines))
+            throw SeriesApplier.missing(
+                base, store, facts.standardError.trimmingCharacters(in: .whitespacesAndNewlines))
         }
         baseDate = lines[1]
         startTree = lines[2]
@@ -103,7 +106,8 @@ struct ApplySession {
         // fast-import answers in the order of the questions: "MODE TYPE ID<tab>PATH", or "missing PATH".
         let lines = answer.split(separator: "\n")
         guard lines.count == asked.count else {
-            throw LabError("tool-failed", "git fast-import did not say what the base has", cause: String(answer.suffix(400)))
+            throw LabError(
+                "tool-failed", "git fast-import did not say what the base has", cause: String(answer.suffix(400)))
         }
         for (path, line) in zip(asked, lines) where !line.hasPrefix("missing ") {
             let words = line.prefix { $0 != "\t" }.split(separator: " ")
@@ -234,7 +238,8 @@ struct ApplySession {
             guard entry.mode == SeriesSafety.linkMode else {
                 throw SeriesSafety.refusal(patch, number, path, "it is not a file")
             }
-            let target = try await git.runner.check(git.command(["cat-file", "blob", entry.blob], directory: repository))
+            let target = try await git.runner.check(
+                git.command(["cat-file", "blob", entry.blob], directory: repository))
             if let objection = PathRules.objection(toLink: path, target: target) {
                 throw SeriesSafety.refusal(patch, number, path, objection)
             }
@@ -296,7 +301,9 @@ struct ApplySession {
             stream.append(message)
             stream.append(Data("from \(index == 0 ? start : ":\(index)")\n".utf8))
             // Removals first: a file may take the place of a folder.
-            for (path, entry) in patch.changes where entry == nil { stream.append(Data("D \(Self.quoted(path))\n".utf8)) }
+            for (path, entry) in patch.changes where entry == nil {
+                stream.append(Data("D \(Self.quoted(path))\n".utf8))
+            }
             for (path, entry) in patch.changes {
                 guard let entry else { continue }
                 stream.append(Data("M \(String(entry.mode, radix: 8)) \(entry.blob) \(Self.quoted(path))\n".utf8))

@@ -10,8 +10,10 @@ struct CommitReader {
     let git: Git
     let staging: String
 
+    /// Writes the text and the diff of each commit into files.
+    ///
     /// diff-tree is plumbing, so that the repository's configuration has no say in the form of the diff. The body comes
-    /// last in the other text, because it may hold anything.
+    /// last in the text, because it may hold anything.
     private static let work = """
         n=0
         while read -r commit; do
@@ -51,7 +53,8 @@ struct CommitReader {
 
     private func commit(_ name: String, _ path: String, _ repository: String) async throws -> String {
         let output = try await git.runner.run(
-            git.command(["rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"], directory: repository))
+            git.command(
+                ["rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"], directory: repository))
         let id = output.standardOutput.trimmingCharacters(in: .whitespacesAndNewlines)
         guard output.ending.isSuccess, !id.isEmpty else {
             throw LabError(
@@ -81,10 +84,12 @@ struct CommitReader {
         let patch = try Patch(
             subject: CommitText.line(lines[3]), body: CommitText.body(lines[4]),
             author: Patch.Author(
-                name: CommitText.identity(lines[0]), email: CommitText.identity(lines[1]), date: CommitText.date(lines[2])),
+                name: CommitText.identity(lines[0]), email: CommitText.identity(lines[1]),
+                date: CommitText.date(lines[2])),
             origin: origin, raw: diff, decoded: diff)
         if patch.files.isEmpty {
-            found.notes.append("The commit \(origin) (\(Printable.text(patch.subject))) changes nothing and was left out.")
+            found.notes.append(
+                "The commit \(origin) (\(Printable.text(patch.subject))) changes nothing and was left out.")
         } else {
             found.patches.append(patch)
         }

@@ -9,7 +9,7 @@ enum CommitText {
         return String(String.UnicodeScalarView(scalars)).trimmingCharacters(in: .whitespaces)
     }
 
-    /// A message's text: no space at line ends, no more than one empty line in a row, none around it (git-stripspace(1)).
+    /// A message's text: no space at line ends, no two empty lines in a row, none around it (git-stripspace(1)).
     static func body(_ text: String) -> String {
         var kept: [Substring] = []
         // Over bytes: CR LF is one Character, and a combining mark must not glue itself to a line break.
@@ -36,7 +36,8 @@ enum CommitText {
 
     /// A mail's date if it is one that git understands without guessing; nil otherwise.
     static func date(_ text: String) -> String? {
-        let form = #/
+        let form =
+            #/
             (?:[A-Z][a-z][a-z],\s+)?
             (?:0?[1-9]|[12]\d|3[01])\s+
             (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+
@@ -44,7 +45,9 @@ enum CommitText {
             (?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?\s+
             [+-](?:0\d|1[0-4])[0-5]\d
             /#
-        return text.prefixMatch(of: form).map { String($0.output).split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+        return text.prefixMatch(of: form).map {
+            String($0.output).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
     }
 
     /// A mail's subject without `Re:` and the groups in brackets in front of it, as git-mailinfo(1) cuts it.

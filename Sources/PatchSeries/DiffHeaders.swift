@@ -13,9 +13,13 @@ struct HunkHeader {
         var rest = Substring(line)
         guard rest.hasPrefix("@@ -") else { return nil }
         rest = rest.dropFirst(4)
-        guard let oldStart = Self.number(&rest), let oldCount = Self.count(&rest), rest.hasPrefix(" +") else { return nil }
+        guard let oldStart = Self.number(&rest), let oldCount = Self.count(&rest), rest.hasPrefix(" +") else {
+            return nil
+        }
         rest = rest.dropFirst(2)
-        guard let newStart = Self.number(&rest), let newCount = Self.count(&rest), rest.hasPrefix(" @@") else { return nil }
+        guard let newStart = Self.number(&rest), let newCount = Self.count(&rest), rest.hasPrefix(" @@") else {
+            return nil
+        }
         (self.oldStart, self.oldCount, self.newStart, self.newCount) = (oldStart, oldCount, newStart, newCount)
     }
 

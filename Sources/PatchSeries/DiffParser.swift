@@ -18,7 +18,8 @@ struct DiffParser {
     ///
     /// A text whose file headers end in CR LF went through a mail program or an editor; its lines then lose the CR.
     ///
-    /// - Parameter origin: names the patch in errors.
+    /// `origin` names the patch in errors.
+    ///
     /// - Returns: no files if the text holds no diff at all.
     /// - Throws: ``LabError`` `patch-malformed`.
     static func parse(
@@ -181,7 +182,8 @@ struct DiffParser {
         }
         if let line = lines.peek(), lines.has("\\ ", at: line) { lines.advance() }
         // git-apply(1) would drop such lines silently. "-- " begins a signature, "--- " the next file.
-        if let line = lines.peek(), lines.has("+", at: line) || (lines.has("-", at: line) && !lines.has("--", at: line)) {
+        if let line = lines.peek(), lines.has("+", at: line) || (lines.has("-", at: line) && !lines.has("--", at: line))
+        {
             throw lines.problem("the hunk before this line has more lines than its @@ line promises")
         }
     }

@@ -23,9 +23,7 @@ struct Git: Sendable {
         "GIT_CONFIG_KEY_2": "gc.auto", "GIT_CONFIG_VALUE_2": "0",
     ]
 
-    /// A git command.
-    ///
-    /// - Parameter directory: the repository (`GIT_DIR`); nil to let git look for it from the folder it runs in.
+    /// A git command for a repository (`GIT_DIR`), or for whichever one git finds from the folder it runs in.
     func command(_ arguments: [String], directory: String?, in folder: String? = nil) -> Command {
         Command(executable, arguments, environment: environment(directory, folder), in: folder)
     }

@@ -32,7 +32,8 @@ enum MailOrder {
         if let (index, same) = byIndex.filter({ $0.value.count > 1 }).min(by: { $0.key < $1.key }) {
             throw LabError(
                 "series-mixed", exit: .usage, "\(source) holds different patches with the number \(index)/\(total)",
-                cause: same.map { "\"\(Printable.text($0.patch.subject))\" (\($0.patch.origin))" }.joined(separator: "\n"),
+                cause: same.map { "\"\(Printable.text($0.patch.subject))\" (\($0.patch.origin))" }.joined(
+                    separator: "\n"),
                 next: "Keep the mails of one series only.")
         }
         let missing = (1...max(total, 1)).filter { byIndex[$0] == nil }

@@ -18,7 +18,8 @@ struct MailReader {
     /// All files in one shell, for a thousand mails need two thousand short-lived processes.
     ///
     /// `--mboxrd` undoes the escaping of `>From `, which never begins a line of a diff. `-b` takes a mail without an
-    /// mbox line. `-u` asks for UTF-8; `--encoding=UTF-8` leaves everything as it is in git 2.39. A mail that cannot be decoded leaves a `.bad` file, so that the others still say what they are.
+    /// mbox line. `-u` asks for UTF-8; `--encoding=UTF-8` leaves everything as it is in git 2.39. A mail that cannot be
+    /// decoded leaves a `.bad` file, which tells it from one that is merely strange.
     private static let work = """
         for file in in/*; do
             id=${file#in/}
@@ -54,7 +55,8 @@ struct MailReader {
         let output = try await git.runner.run(git.script(Self.work, directory: nil, in: folder))
         guard output.ending.isSuccess else {
             throw LabError(
-                "series-unreadable", exit: .usage, "The mails of \(files.map(\.path).prefix(3).joined(separator: ", ")) cannot be told apart",
+                "series-unreadable", exit: .usage,
+                "The mails of \(files.map(\.path).prefix(3).joined(separator: ", ")) cannot be told apart",
                 cause: output.standardError.trimmingCharacters(in: .whitespacesAndNewlines),
                 next: "Check that the file is an mbox; git mailsplit shows the same.")
         }
@@ -102,7 +104,8 @@ extension Mail {
             number: number, title: CommitText.line(fields["Subject"] ?? ""),
             author: email.isEmpty && name.isEmpty
                 ? nil
-                : Patch.Author(name: name.isEmpty ? email : name, email: email, date: fields["Date"].flatMap(CommitText.date)),
+                : Patch.Author(
+                    name: name.isEmpty ? email : name, email: email, date: fields["Date"].flatMap(CommitText.date)),
             body: CommitText.body(body), patch: patch, raw: raw)
     }
 }

@@ -29,7 +29,9 @@ struct NameParser {
     ///
     /// These names come without `a/` or `b/`, so one folder less is cut off.
     func movedName(_ lines: LineCursor, after prefixes: [StaticString]) throws -> String? {
-        guard let line = lines.peek(), let prefix = prefixes.first(where: { lines.has($0, at: line) }) else { return nil }
+        guard let line = lines.peek(), let prefix = prefixes.first(where: { lines.has($0, at: line) }) else {
+            return nil
+        }
         let text = lines.bytes[line].dropFirst(prefix.utf8CodeUnitCount)
         let name = text.first == UInt8(ascii: "\"") ? try unquote(text, lines).name : Array(text)
         return try self.text(stripped(name[...], max(strip - 1, 0)), lines)
@@ -58,7 +60,8 @@ struct NameParser {
         return line
     }
 
-    private func common(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>, _ lines: LineCursor) throws -> String? {
+    private func common(_ first: ArraySlice<UInt8>, _ second: ArraySlice<UInt8>, _ lines: LineCursor) throws -> String?
+    {
         guard let first = stripped(first, strip), let second = stripped(second, strip), !first.isEmpty,
             first.elementsEqual(second)
         else { return nil }
@@ -87,7 +90,9 @@ struct NameParser {
         guard let name, !name.isEmpty else {
             throw lines.problem("a file name has fewer folders than the \(strip) that are cut off (-p\(strip))")
         }
-        guard let text = String(validating: name, as: UTF8.self) else { throw lines.problem("a file name is not UTF-8") }
+        guard let text = String(validating: name, as: UTF8.self) else {
+            throw lines.problem("a file name is not UTF-8")
+        }
         return text
     }
 

@@ -39,7 +39,7 @@ public struct Patch: Sendable, Equatable {
     public let strip: Int
     /// Whether the diff is applied backwards (`-R` of patch(1)).
     public let isReversed: Bool
-    /// Names everything that decides the resulting commit, and nothing else: not the origin, nor a mail's other headers.
+    /// Names everything that decides the resulting commit, and nothing else: no origin, none of a mail's other headers.
     public let digest: Digest
 
     init(

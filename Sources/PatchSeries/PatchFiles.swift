@@ -33,16 +33,15 @@ struct PatchFiles {
         return numbered.sorted { ($0.number ?? 0, $0.name) < ($1.number ?? 0, $1.name) }.map(\.name)
     }
 
-    /// Reads the files.
-    ///
-    /// - Parameter isList: whether the person named an order of files, each of which must then hold a patch.
+    /// Reads the files; in a list, whose order the person gave, each file must hold a patch.
     func read(_ entries: [Entry], isList: Bool) async throws -> FoundPatches {
         var total = 0
         var plain: [Int: Patch] = [:]
         var mailFiles: [MailReader.File] = []
         for (index, entry) in entries.enumerated() {
             let limit = isList ? SeriesReader.largestPatch : SeriesReader.largestSeries
-            let bytes = try BoundedFile.read(entry.path, limit: limit, code: isList ? "patch-too-large" : "series-too-large")
+            let bytes = try BoundedFile.read(
+                entry.path, limit: limit, code: isList ? "patch-too-large" : "series-too-large")
             total += bytes.count
             guard total <= SeriesReader.largestSeries else {
                 throw BoundedFile.tooLarge(entry.path, total, SeriesReader.largestSeries, "series-too-large")
@@ -81,7 +80,8 @@ struct PatchFiles {
                 "series-unreadable", exit: .usage, "\(entry.path) is not a patch",
                 cause: bytes.isEmpty
                     ? "It is empty."
-                    : bytes.contains(0) ? "It is binary data, neither a mail nor a diff." : "It holds neither a mail nor a diff.",
+                    : bytes.contains(0)
+                        ? "It is binary data, neither a mail nor a diff." : "It holds neither a mail nor a diff.",
                 next: "Give a folder of patches, a quilt series file, an mbox, or git:PATH@BASE..TIP.")
         }
         return patch
@@ -111,14 +111,13 @@ struct PatchFiles {
                 continue
             }
             let isCover = mail.tag.index == 0 || entry.origin.contains("cover-letter")
-            if isCover || (mail.tag.index == nil && !(isList && mails.count == 1)) {
-                found.notes.append("\"\(title)\" has no diff and was left out.")
-            } else {
+            guard isCover || (mail.tag.index == nil && !(isList && mails.count == 1)) else {
                 throw LabError(
                     "patch-malformed", exit: .usage, "\(Printable.text(origin)) holds no diff",
                     cause: "Its subject is \"\(title)\".",
                     next: "Get the mail again, or remove it if it is not a patch.")
             }
+            found.notes.append("\"\(title)\" has no diff and was left out.")
         }
         found.patches += try MailOrder.sorted(numbered, source: entry.origin, notes: &found.notes)
     }
@@ -133,7 +132,8 @@ struct PlainText {
         subject = Self.subject(of: name)
         // A description longer than this is something else.
         let head = bytes.prefix(256 << 10)
-        let lines = String(decoding: head, as: UTF8.self).split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        let lines = String(decoding: head, as: UTF8.self).split(
+            omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         let end = lines.firstIndex { line in
             line == "---" || ["diff ", "--- ", "Index: ", "====", "Binary files "].contains { line.hasPrefix($0) }
         }

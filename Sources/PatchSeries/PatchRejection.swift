@@ -39,8 +39,9 @@ public struct PatchRejection: Sendable, Equatable, Codable {
         public var baseStart: Int
         /// The base's lines, at most ``longestHunk``.
         public var baseLines: [String]
-        /// Whether the lines that the hunk changes are there after all; its place could still not be told, as it happens
-        /// to hunks without lines of context.
+        /// Whether the lines that the hunk changes are there after all.
+        ///
+        /// Its place could still not be told, as it happens to hunks without lines of context.
         public var isThere: Bool
     }
 
@@ -49,7 +50,7 @@ public struct PatchRejection: Sendable, Equatable, Codable {
 
     /// The patch's place in the series, from 1.
     public var number: Int
-    /// How many patches the series has, as far as it was to be applied.
+    /// How many patches the series has.
     public var total: Int
     /// The patch's subject.
     public var subject: String
@@ -106,7 +107,7 @@ public struct PatchRejection: Sendable, Equatable, Codable {
             case .binary: (names + [Printable.message(toolOutput)]).filter { !$0.isEmpty }.joined(separator: "\n")
             case .other: Printable.message(toolOutput)
             }
-        return LabError("patch-does-not-apply", exit: .buildFailed, "\(sentence)", cause: cause, next: next)
+        return LabError("patch-does-not-apply", exit: .buildFailed, sentence, cause: cause, next: next)
     }
 
     /// The first few hunks, each with the base's lines below it.
@@ -116,7 +117,9 @@ public struct PatchRejection: Sendable, Equatable, Codable {
         for (path, hunk) in all.prefix(3) {
             lines.append("\(Printable.text(path)), hunk \(hunk.header)")
             lines += shortened(hunk.lines, to: 30).map { "  \($0)" }
-            if hunk.isThere { lines.append("these lines are there, but the hunk has too little context to tell which are meant") }
+            if hunk.isThere {
+                lines.append("these lines are there, but the hunk has too little context to tell which are meant")
+            }
             if hunk.baseLines.isEmpty {
                 lines.append("the base's file is empty")
             } else {

@@ -15,6 +15,7 @@ public struct PatchSeries: Sendable, Equatable {
     /// The first patches of the series.
     ///
     /// - Parameter count: how many, from 0; nil for all.
+    /// - Returns: a series of so many patches.
     /// - Throws: ``LabError`` `upto-out-of-range`.
     public func prefix(_ count: Int?) throws -> PatchSeries {
         guard let count else { return self }

@@ -5,10 +5,14 @@ import Foundation
 enum PathRules {
     /// Why a path must not be touched; nil if it may.
     static func objection(to path: String) -> String? {
-        if path.hasPrefix("/") { return "it is absolute" }
+        if path.utf8.first == UInt8(ascii: "/") { return "it is absolute" }
         if path.utf8.count > Int(PATH_MAX) { return "it is longer than any path can be" }
         if path.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
             return "it contains control characters"
+        }
+        // Names that only differ in their Unicode form are one String, but two files.
+        if !path.precomposedStringWithCanonicalMapping.utf8.elementsEqual(path.utf8) {
+            return "it is not in Unicode's composed form (NFC)"
         }
         for name in names(path) {
             switch name {
@@ -26,7 +30,7 @@ enum PathRules {
     /// Only leading `..` are allowed: behind a name that is itself a link, `..` leads elsewhere than it seems to.
     static func objection(toLink path: String, target: String) -> String? {
         if target.isEmpty { return "its target is empty" }
-        if target.hasPrefix("/") { return "its target is absolute" }
+        if target.utf8.first == UInt8(ascii: "/") { return "its target is absolute" }
         if target.utf8.count > Int(PATH_MAX) { return "its target is longer than any path can be" }
         if target.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
             return "its target contains control characters"
@@ -52,12 +56,13 @@ enum PathRules {
         return (1..<max(names.count, 1)).map { names.prefix($0).joined(separator: "/") }
     }
 
-    private static func names(_ path: String) -> [Substring] {
-        path.split(separator: "/", omittingEmptySubsequences: false)
+    /// Over bytes: as a Character, a slash before a combining mark is no slash.
+    private static func names(_ path: String) -> [String] {
+        path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { String(Substring($0)) }
     }
 
-    /// `.git` as any filesystem might understand it: case folded, with the tails that Windows cuts off, or as its short name.
-    private static func isGitFolder(_ name: Substring) -> Bool {
+    /// `.git` as any filesystem might understand it: case folded, with tails that Windows cuts off, or its short name.
+    private static func isGitFolder(_ name: String) -> Bool {
         let folded = String(name.unicodeScalars.filter { !$0.properties.isDefaultIgnorableCodePoint }).lowercased()
         let bare = folded.prefix { $0 != ":" }
         let end = bare.lastIndex { $0 != "." && $0 != " " }

@@ -55,7 +55,7 @@ enum QuiltSeries {
     }
 
     private static func isInside(_ name: Substring) -> Bool {
-        !name.hasPrefix("/") && !name.split(separator: "/").contains("..")
+        PathRules.objection(to: String(name)) == nil
     }
 
     private static func folder(of path: String) -> String {

@@ -45,7 +45,7 @@ struct RejectionFinder {
         _ reason: PatchRejection.Reason, _ files: [PatchRejection.File], said: String
     ) -> PatchRejection {
         PatchRejection(
-            number: number, total: session.series.patches.count, subject: patch.subject, origin: patch.origin,
+            number: number, total: session.total, subject: patch.subject, origin: patch.origin,
             reason: reason, files: files, drift: drift, toolOutput: said)
     }
 
@@ -79,7 +79,8 @@ struct RejectionFinder {
         try await session.git.runner.check(
             session.git.script(
                 #""$git" cat-file blob "$1" >blob"#, [entry.blob], directory: session.repository, in: session.staging))
-        let bytes = try BoundedFile.read(session.staging + "/blob", limit: SeriesReader.largestPatch, code: "patch-too-large")
+        let bytes = try BoundedFile.read(
+            session.staging + "/blob", limit: SeriesReader.largestPatch, code: "patch-too-large")
         let named = said.split(separator: "\n").compactMap { line -> Int? in
             let prefix = "error: patch failed: \(path):"
             return line.hasPrefix(prefix) ? Int(line.dropFirst(prefix.count)) : nil
@@ -99,7 +100,8 @@ struct RejectionFinder {
                     header: hunk.header,
                     lines: lines.prefix(PatchRejection.longestHunk).map { Printable.line($0) },
                     baseStart: place.count == 0 ? 0 : first + 1,
-                    baseLines: place.lines(first, min(max(wanted.count, 1), PatchRejection.longestHunk)), isThere: fits))
+                    baseLines: place.lines(first, min(max(wanted.count, 1), PatchRejection.longestHunk)), isThere: fits)
+            )
         }
         return rejected
     }
@@ -127,7 +129,7 @@ private struct HunkPlace {
 
     var count: Int { text.count }
 
-    /// The index of the line where the wanted lines are, or where most of them are at their place, nearest to a line number.
+    /// The index of the line where the wanted lines are, or where most of them are in place; nearest to a line number.
     func find(_ wanted: [Data.SubSequence], near line: Int) -> (first: Int, fits: Bool) {
         let wanted = wanted.prefix(PatchRejection.longestHunk).map { known[$0] ?? -1 }
         guard !numbers.isEmpty else { return (0, wanted.isEmpty) }

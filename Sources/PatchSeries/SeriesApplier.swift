@@ -16,9 +16,7 @@ public struct SeriesApplier: Sendable {
     private let git: Git
     private let cache: Cache
 
-    /// An applier for a store.
-    ///
-    /// - Parameter gitDirectory: the git directory of a repository that has the base's commit.
+    /// An applier for the repository whose git directory is given; it must have the base's commit.
     public init(gitDirectory: String, runner: ProcessRunner, cache: Cache) {
         self.init(gitDirectory: gitDirectory, git: Git(runner: runner), cache: cache)
     }
@@ -32,8 +30,10 @@ public struct SeriesApplier: Sendable {
     /// Applies a series; a patch that does not apply is an error.
     ///
     /// - Parameters:
+    ///   - series: the patches.
     ///   - commit: the base, as a whole commit id.
     ///   - upTo: how many patches, from 0; nil for all.
+    /// - Returns: the commits, which are in the store now.
     /// - Throws: ``LabError`` `patch-does-not-apply`, and what ``attempt(_:onto:upTo:)`` throws.
     public func apply(_ series: PatchSeries, onto commit: String, upTo: Int? = nil) async throws -> AppliedSeries {
         switch try await attempt(series, onto: commit, upTo: upTo) {
@@ -45,8 +45,10 @@ public struct SeriesApplier: Sendable {
     /// Applies a series, or tells which patch does not apply and where.
     ///
     /// - Parameters:
+    ///   - series: the patches.
     ///   - commit: the base, as a whole commit id.
     ///   - upTo: how many patches, from 0; nil for all.
+    /// - Returns: the commits, or the first patch that does not apply.
     /// - Throws: ``LabError`` `upto-out-of-range`, `base-missing`, `patch-unsafe`, failures of the host;
     ///   `CancellationError`.
     public func attempt(_ series: PatchSeries, onto commit: String, upTo: Int? = nil) async throws -> SeriesAttempt {
@@ -66,7 +68,7 @@ public struct SeriesApplier: Sendable {
         cache.sweepStaging()
         var session = try await ApplySession(
             git: git, store: gitDirectory, staging: staging, base: commit, start: steps.last?.commit ?? commit,
-            series: wanted, from: steps.count)
+            series: wanted, from: steps.count, total: series.patches.count)
         for index in steps.count..<wanted.patches.count {
             if let rejection = try await session.apply(wanted.patches[index], number: index + 1) {
                 return .rejected(rejection)
@@ -75,7 +77,8 @@ public struct SeriesApplier: Sendable {
         let made = try await session.finish()
         for (key, step) in zip(keys[steps.count...], made) { try ledger.record(step, key) }
         steps += made
-        return .applied(result(wanted, commit, steps, tree: steps.last?.tree ?? session.startTree, cachedCount: cachedCount))
+        return .applied(
+            result(wanted, commit, steps, tree: steps.last?.tree ?? session.startTree, cachedCount: cachedCount))
     }
 
     private func result(

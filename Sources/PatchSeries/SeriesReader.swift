@@ -86,7 +86,9 @@ public struct SeriesReader: Sendable {
         LabError(
             "series-empty", exit: .usage, "There is no patch in \(source)",
             cause: notes.isEmpty ? nil : notes.prefix(10).joined(separator: "\n"),
-            next: "A folder needs *.patch or *.diff files, a range of commits needs commits, an mbox needs mails with diffs.")
+            next:
+                "A folder needs *.patch or *.diff files, a range needs commits, an mbox needs mails with diffs."
+        )
     }
 
     static func tooMany(_ source: String) -> LabError {

@@ -13,9 +13,8 @@ struct SeriesSafety {
     /// Starts with the symbolic links of the base, as far as they concern the series.
     init(links: Set<String> = []) { self.links = links }
 
-    /// Checks the next patch of the series.
+    /// Checks the next patch of the series; its number, from 1, is for the message.
     ///
-    /// - Parameter number: the patch's place in the series, from 1.
     /// - Throws: ``LabError`` `patch-unsafe`.
     mutating func check(_ patch: Patch, number: Int) throws {
         for file in patch.files {
@@ -41,11 +40,15 @@ struct SeriesSafety {
 
     private func checkModes(_ file: FileChange, _ patch: Patch, _ number: Int) throws {
         let path = file.newPath ?? file.oldPath ?? ""
-        for mode in [file.oldMode, file.newMode].compactMap({ $0 }) where mode & 0o170000 != 0o100000 && mode != Self.linkMode {
-            let what = mode == 0o160000 ? "it is a submodule" : "its mode \(String(mode, radix: 8)) is not that of a file"
+        for mode in [file.oldMode, file.newMode].compactMap({ $0 })
+        where mode & 0o170000 != 0o100000 && mode != Self.linkMode {
+            let what =
+                mode == 0o160000 ? "it is a submodule" : "its mode \(String(mode, radix: 8)) is not that of a file"
             throw Self.refusal(patch, number, path, what)
         }
-        guard file.newMode == Self.linkMode, let link = file.newPath, let target = target(of: file, in: patch) else { return }
+        guard file.newMode == Self.linkMode, let link = file.newPath, let target = target(of: file, in: patch) else {
+            return
+        }
         if let objection = PathRules.objection(toLink: link, target: target) {
             throw Self.refusal(patch, number, link, objection)
         }
@@ -63,7 +66,7 @@ struct SeriesSafety {
     /// The error for a path that a patch must not touch.
     static func refusal(_ patch: Patch, _ number: Int, _ path: String, _ why: String) -> LabError {
         LabError(
-            "patch-unsafe", exit: .usage, "Patch \(number) (\(Printable.text(patch.origin))) is refused: it reaches outside of the tree",
+            "patch-unsafe", exit: .usage, "Patch \(number) (\(Printable.text(patch.origin))) is refused as unsafe",
             cause: "\(Printable.text(path)): \(why)",
             next: "Look at the patch before you trust whoever it came from; nothing of the series was applied.")
     }

@@ -50,7 +50,8 @@ struct StepLedger {
         try Files.write(ids.map { $0 + "\n" }.joined(), to: staging + "/ids")
         let answer = try await git.runner.check(
             git.script(
-                #""$git" cat-file --batch-check --buffer <ids | sed -n 's/ missing$//p'"#, directory: gitDirectory, in: staging))
+                #""$git" cat-file --batch-check --buffer <ids | sed -n 's/ missing$//p'"#, directory: gitDirectory,
+                in: staging))
         let missing = Set(answer.split(separator: "\n").map(String.init))
         if missing.contains(base) { throw SeriesApplier.missing(base, gitDirectory, nil) }
         return Array(steps.prefix { missing.isDisjoint(with: [$0.commit, $0.tree] + $0.objects) })

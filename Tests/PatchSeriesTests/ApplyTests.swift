@@ -34,7 +34,8 @@ import Testing
 
     @Test func offsets() async throws {
         let bench = try await Workbench()
-        try await bench.shell("git checkout -q -b other; sed -i '1i int new_1;\\nint new_2;' mm/memory.c; git commit -qam x")
+        try await bench.shell(
+            "git checkout -q -b other; sed -i '1i int new_1;\\nint new_2;' mm/memory.c; git commit -qam x")
         let other = try await bench.shell("git push -q ../store.git other; git rev-parse other")
         let folder = try await bench.patches(Workbench.three)
         try await bench.shell("sed -i /^index/d ../out/*")
@@ -72,7 +73,8 @@ import Testing
     @Test func theUsersRepositoryLendsTheBlobsOfAMerge() async throws {
         let bench = try await Workbench()
         // A file version that the store has never seen, and the base of the series.
-        try await bench.shell("sed -i 's/line_8;/line_8; \\/* mine *\\//' mm/memory.c; git commit -qam mine; git tag mine")
+        try await bench.shell(
+            "sed -i 's/line_8;/line_8; \\/* mine *\\//' mm/memory.c; git commit -qam mine; git tag mine")
         let before = try await bench.objectCount()
         _ = try await bench.patches(Workbench.three)
         let applied = try await bench.apply("git:\(bench.work)@mine..main")

@@ -51,7 +51,8 @@ import Testing
     @Test func shuffledMailsAreSortedAndTheCoverLetterIsLeftOut() async throws {
         let bench = try MailBench()
         let order = [3, 11, 1, 7, 2, 9, 10, 4, 8, 5, 6]
-        let cover = "From c Mon Sep 17 00:00:00 2001\nFrom: B <b@c>\nSubject: [PATCH v2 00/11] all of it\n\nblurb\n\n mm/hmm.c | 2 +-\n"
+        let cover =
+            "From c Mon Sep 17 00:00:00 2001\nFrom: B <b@c>\nSubject: [PATCH v2 00/11] all of it\n\nblurb\n\n mm/hmm.c | 2 +-\n"
         let found = try await series(
             Self.mail("[PATCH v2 03/11] p3", line: 3) + cover
                 + order.dropFirst().map { Self.mail("[PATCH v2 \($0)/11] p\($0)", line: $0 + 1) }.joined(), bench)
@@ -63,7 +64,8 @@ import Testing
     @Test func mailsWithoutNumbersKeepTheirOrder() async throws {
         let bench = try MailBench()
         let found = try await series(
-            Self.mail("[PATCH] b") + Self.mail("[PATCH 2/2] a", line: 3) + Self.mail("[RFC mm] [x] c: d", line: 4), bench)
+            Self.mail("[PATCH] b") + Self.mail("[PATCH 2/2] a", line: 3) + Self.mail("[RFC mm] [x] c: d", line: 4),
+            bench)
         #expect(found.patches.map(\.subject) == ["b", "a", "c: d"])
     }
 
@@ -130,13 +132,15 @@ import Testing
     @Test func base64AndAttachment() async throws {
         let bench = try MailBench()
         let head = "From: B <b@c>\nSubject: [PATCH] x\nMIME-Version: 1.0\n"
-        let encoded = Data("body\n---\n\(Self.diff)".replacing("\n", with: "\r\n").utf8).base64EncodedString(options: .lineLength76Characters)
+        let encoded = Data("body\n---\n\(Self.diff)".replacing("\n", with: "\r\n").utf8).base64EncodedString(
+            options: .lineLength76Characters)
         let base64 = try await series(
             head + "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
                 + encoded.replacing("\r\n", with: "\n") + "\n", bench)
         let attached = try await series(
             head + "Content-Type: multipart/mixed; boundary=\"zz\"\n\n--zz\nContent-Type: text/plain\n\nbody\n--zz\n"
-                + "Content-Type: text/x-patch; name=\"x.patch\"\nContent-Disposition: attachment\n\n\(Self.diff)\n--zz--\n", bench)
+                + "Content-Type: text/x-patch; name=\"x.patch\"\nContent-Disposition: attachment\n\n\(Self.diff)\n--zz--\n",
+            bench)
         for found in [base64, attached] {
             #expect(found.patches.first?.diff == Data(Self.diff.utf8))
             #expect(found.patches.first?.body == "body")
@@ -153,9 +157,11 @@ import Testing
                 .replacing("\n", with: "\r\n"), bench
         ).patches[0]
         #expect(one.digest == same.digest)
-        for other in [Self.mail("[PATCH] b"), Self.mail("[PATCH] a", line: 3), Self.mail("[PATCH] a", body: "c"),
-            Self.mail("[PATCH] a").replacing("Bea", with: "Ben"), Self.mail("[PATCH] a").replacing("08:00", with: "08:01")]
-        {
+        for other in [
+            Self.mail("[PATCH] b"), Self.mail("[PATCH] a", line: 3), Self.mail("[PATCH] a", body: "c"),
+            Self.mail("[PATCH] a").replacing("Bea", with: "Ben"),
+            Self.mail("[PATCH] a").replacing("08:00", with: "08:01"),
+        ] {
             #expect(try await series(other, bench).patches[0].digest != one.digest)
         }
     }
@@ -168,7 +174,8 @@ import Testing
 
     @Test func undecodableMails() async throws {
         let bench = try MailBench()
-        let charset = "From: B <b@c>\nSubject: [PATCH] x\nContent-Type: text/plain; charset=klingon\n\nbödy\n---\n\(Self.diff)"
+        let charset =
+            "From: B <b@c>\nSubject: [PATCH] x\nContent-Type: text/plain; charset=klingon\n\nbödy\n---\n\(Self.diff)"
         let error = try await labError { _ = try await series(charset, bench) }
         #expect(error.code == "series-unreadable" && error.exitCode == .usage)
         #expect(error.cause?.contains("klingon") == true)
@@ -200,6 +207,7 @@ struct MailBench: ~Copyable {
 
     func read(_ mails: Data) async throws -> PatchSeries {
         try Files.write(mails, to: root + "/x.mbox")
-        return try await SeriesReader(runner: ProcessRunner(), cache: Cache(root: root + "/cache")).read(root + "/x.mbox")
+        return try await SeriesReader(runner: ProcessRunner(), cache: Cache(root: root + "/cache")).read(
+            root + "/x.mbox")
     }
 }

@@ -64,7 +64,8 @@ import Testing
         #expect(hunks.map(\.header) == ["@@ -20,5 +20,4 @@ int line_19;", "@@ -40,3 +39,3 @@"])
         #expect(
             hunks[0].lines == [
-                " int line_20;", " int line_21;", "-int line_was_22;", "-int line_23;", "+int line_22_23;", " int line_24;",
+                " int line_20;", " int line_21;", "-int line_was_22;", "-int line_23;", "+int line_22_23;",
+                " int line_24;",
             ])
         #expect(hunks[0].baseStart == 20)
         #expect(
@@ -84,7 +85,9 @@ import Testing
 
     @Test func aConflictWithDriftNamesTheDrift() async throws {
         let bench = try await Workbench()
-        try await bench.shell("git checkout -q -b other; sed -i 's/line_10;/line_10 = 99;/' mm/memory.c; git commit -qam x; git push -q ../store.git other")
+        try await bench.shell(
+            "git checkout -q -b other; sed -i 's/line_10;/line_10 = 99;/' mm/memory.c; git commit -qam x; git push -q ../store.git other"
+        )
         let other = String(try await bench.shell("git rev-parse other").prefix(40))
         let found = try await rejection(bench, try await bench.patches(Workbench.three), onto: other)
         #expect(found.number == 1 && found.reason == .context && found.drift == ["mm/memory.c"])
@@ -94,7 +97,9 @@ import Testing
 
     @Test func alreadyInTheBase() async throws {
         let bench = try await Workbench()
-        try bench.write("p.diff", "--- a/mm/hmm.c\n+++ b/mm/hmm.c\n@@ -1,3 +1,3 @@\n int hmm_1;\n-int old;\n+int hmm_2;\n int hmm_3;\n")
+        try bench.write(
+            "p.diff",
+            "--- a/mm/hmm.c\n+++ b/mm/hmm.c\n@@ -1,3 +1,3 @@\n int hmm_1;\n-int old;\n+int hmm_2;\n int hmm_3;\n")
         let found = try await rejection(bench, bench.root + "/p.diff")
         #expect(found.reason == .alreadyInBase && found.labError.sentence.hasSuffix("is already in the base"))
     }
@@ -106,27 +111,38 @@ import Testing
         #expect(missing.reason == .fileMissing && missing.files.map(\.path) == ["mm/gone.c"])
         #expect(missing.labError.cause == "mm/gone.c")
         for path in ["mm/hmm.c", "mm", "mm/hmm.c/below"] {
-            try bench.write("p.diff", "diff --git a/\(path) b/\(path)\nnew file mode 100644\n--- /dev/null\n+++ b/\(path)\n@@ -0,0 +1 @@\n+x\n")
+            try bench.write(
+                "p.diff",
+                "diff --git a/\(path) b/\(path)\nnew file mode 100644\n--- /dev/null\n+++ b/\(path)\n@@ -0,0 +1 @@\n+x\n"
+            )
             let present = try await rejection(bench, bench.root + "/p.diff")
             #expect(present.reason == (path == "mm/hmm.c/below" ? .other : .fileExists), "\(path)")
-            if present.reason == .other { #expect(present.labError.cause?.contains("as both a file and as a directory") == true) }
+            if present.reason == .other {
+                #expect(present.labError.cause?.contains("as both a file and as a directory") == true)
+            }
         }
-        try bench.write("p.diff", "diff --git a/mm/hmm.c b/mm/tail.c\nsimilarity index 100%\nrename from mm/hmm.c\nrename to mm/tail.c\n")
+        try bench.write(
+            "p.diff",
+            "diff --git a/mm/hmm.c b/mm/tail.c\nsimilarity index 100%\nrename from mm/hmm.c\nrename to mm/tail.c\n")
         #expect(try await rejection(bench, bench.root + "/p.diff").reason == .fileExists)
     }
 
     @Test func binaries() async throws {
         let bench = try await Workbench()
         _ = try await bench.patches(#"printf 'new\0' >logo.bin; git commit -qam binary"#)
-        try await bench.shell("git diff main~1 main >../without.diff; git diff --full-index --binary main~1 main >../with.diff")
+        try await bench.shell(
+            "git diff main~1 main >../without.diff; git diff --full-index --binary main~1 main >../with.diff")
         let without = try await rejection(bench, bench.root + "/without.diff")
         #expect(without.reason == .binary && without.files.map(\.path) == ["logo.bin"])
         #expect(without.labError.nextStep?.contains("--binary") == true)
         // The content that the patch was made for is not what this base has.
-        try await bench.shell("git checkout -q -b other main; git commit -q --amend -m x; printf 'z\\0z' >logo.bin; git commit -qam z; git push -q ../store.git other")
+        try await bench.shell(
+            "git checkout -q -b other main; git commit -q --amend -m x; printf 'z\\0z' >logo.bin; git commit -qam z; git push -q ../store.git other"
+        )
         let other = String(try await bench.shell("git rev-parse other").prefix(40))
         #expect(try await rejection(bench, bench.root + "/with.diff", onto: other).reason == .binary)
-        try bench.write("plain.diff", "Binary files a/logo.bin and b/logo.bin differ\n" + MailTests.diff)  // git would skip that line
+        // git would skip the remark and apply the rest.
+        try bench.write("plain.diff", "Binary files a/logo.bin and b/logo.bin differ\n" + MailTests.diff)
         #expect(try await rejection(bench, bench.root + "/plain.diff").reason == .binary)
     }
 
@@ -140,9 +156,14 @@ import Testing
 
     @Test func controlCharactersDoNotReachTheTerminal() async throws {
         let bench = try await Workbench()
-        try bench.write("p.diff", "--- a/mm/hmm.c\n+++ b/mm/hmm.c\n@@ -2 +2 @@ \u{1b}[31m\n-int \u{1b}]0;x\u{7} \u{9b}31m;\n+int new;\n")
+        try bench.write(
+            "p.diff",
+            "--- a/mm/hmm.c\n+++ b/mm/hmm.c\n@@ -2 +2 @@ \u{1b}[31m\n-int \u{1b}]0;x\u{7} \u{9b}31m;\n+int new;\n")
         let found = try await rejection(bench, bench.root + "/p.diff")
-        #expect(!found.labError.description.unicodeScalars.contains { $0.value == 0x1b || $0.value == 0x9b || $0.value == 7 })
+        #expect(
+            !found.labError.description.unicodeScalars.contains {
+                $0.value == 0x1b || $0.value == 0x9b || $0.value == 7
+            })
     }
 
     @Test func longHunksAreShortened() async throws {

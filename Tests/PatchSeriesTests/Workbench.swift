@@ -27,7 +27,7 @@ final class Workbench: Sendable {
         base = try await Self.shell(
             runner, root,
             #"""
-            git init -q -b main work
+            git init -q -b main --template= work
             cd work
             mkdir -p mm/kasan include scripts Documentation
             seq 1 60 | sed 's/^/int line_/; s/$/;/' >mm/memory.c
@@ -43,7 +43,7 @@ final class Workbench: Sendable {
             ln -s mm folder
             git add -A
             git commit -q -m base
-            git clone -q --bare . ../store.git
+            git clone -q --bare --no-hardlinks --template= . ../store.git
             git rev-parse HEAD
             """#
         ).trimmingCharacters(in: .newlines)
@@ -114,7 +114,8 @@ final class Workbench: Sendable {
     func leftovers() async throws -> [String] {
         let refs = try await shell("git for-each-ref; git worktree list --porcelain | grep -c ^worktree", in: store)
         let staging = (try? FileManager.default.contentsOfDirectory(atPath: cache.root + "/staging")) ?? []
-        let records = FileManager.default.subpaths(atPath: cache.root + "/series")?.filter { $0.hasSuffix(".json") } ?? []
+        let records =
+            FileManager.default.subpaths(atPath: cache.root + "/series")?.filter { $0.hasSuffix(".json") } ?? []
         return [refs] + staging + records
     }
 
