@@ -12,7 +12,6 @@ let strict: [SwiftSetting] = [
 let parser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
-let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let xml: Target.Dependency = .product(name: "XMLCoder", package: "XMLCoder")
 let rainbow: Target.Dependency = .product(name: "Rainbow", package: "Rainbow")
@@ -38,7 +37,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
         .package(url: "https://github.com/CoreOffice/XMLCoder", from: "0.18.0"),
         .package(url: "https://github.com/onevcat/Rainbow", from: "4.0.0"),
@@ -60,7 +58,8 @@ let package = Package(
 
         // The host.
         library("HarnessCore", [systemPackage]),
-        library("ContentDigest", [crypto]),
+        .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        library("ContentDigest", ["CLibCrypto"]),
         .executableTarget(name: "hmmlab-supervise"),
         library("ProcessRunner", ["HarnessCore", subprocess, systemPackage]),
         library("KernelSource", ["HarnessCore", "ContentDigest", "ProcessRunner"]),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import Crypto
+import CLibCrypto
 import Foundation
 
 /// A SHA-256 digest (FIPS 180-4) that names the content of an artifact, an image or a configuration.
@@ -9,7 +9,9 @@ public struct Digest: Hashable, Sendable, Codable, CustomStringConvertible {
 
     /// The digest of bytes in memory.
     public init(of bytes: some DataProtocol) {
-        self.init(SHA256.hash(data: bytes))
+        var hash = Hash()
+        for region in bytes.regions { region.withUnsafeBytes { hash.update($0) } }
+        hexadecimal = hash.finish()
     }
 
     /// The digest of a text's UTF-8 form.
@@ -23,16 +25,9 @@ public struct Digest: Hashable, Sendable, Codable, CustomStringConvertible {
     public init(ofFile path: String) throws {
         let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
         defer { try? file.close() }
-        var hash = SHA256()
-        while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty { hash.update(data: piece) }
-        self.init(hash.finalize())
-    }
-
-    private init(_ digest: SHA256Digest) {
-        hexadecimal = digest.map { byte in
-            let digits = String(byte, radix: 16)
-            return byte < 16 ? "0" + digits : digits
-        }.joined()
+        var hash = Hash()
+        while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty { piece.withUnsafeBytes { hash.update($0) } }
+        hexadecimal = hash.finish()
     }
 
     /// The first 16 digits: enough to name a folder, short enough to read.
@@ -63,5 +58,25 @@ public struct Signature: Sendable {
             "\(key.utf8.count):\(key)=\(parts[key]?.utf8.count ?? 0):\(parts[key] ?? "")"
         }
         return Digest(of: text.joined(separator: "\n"))
+    }
+}
+
+/// A running SHA-256 of libcrypto (EVP_DigestInit_ex(3)), which only fails for want of memory.
+private struct Hash: ~Copyable {
+    private let context = EVP_MD_CTX_new()
+
+    init() { EVP_DigestInit_ex(context, EVP_sha256(), nil) }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    mutating func update(_ bytes: UnsafeRawBufferPointer) { EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) }
+
+    consuming func finish() -> String {
+        var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var count: UInt32 = 0
+        EVP_DigestFinal_ex(context, &digest, &count)
+        let digits = Array("0123456789abcdef".utf8)
+        return String(
+            decoding: digest.prefix(Int(count)).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

@@ -74,7 +74,7 @@ extension Lab {
 
     private func command(for request: BootRequest) throws -> Command {
         try request.check()
-        return QEMU.command(for: request)
+        return launchCommand(for: request)
     }
 }
 

@@ -14,7 +14,7 @@ import Testing
         "GuestTestKit": ["DeviceMirror", "CGuestShims"],
         "guest-init": ["GuestProtocol", "KernelModules", "CGuestShims"],
         "guest-tests": ["GuestTestKit", "DeviceMirror"],
-        "HarnessCore": [], "ContentDigest": [], "hmmlab-supervise": [], "ProcessRunner": ["HarnessCore"],
+        "HarnessCore": [], "CLibCrypto": [], "ContentDigest": ["CLibCrypto"], "hmmlab-supervise": [], "ProcessRunner": ["HarnessCore"],
         "KernelSource": ["HarnessCore", "ContentDigest", "ProcessRunner"],
         "PatchSeries": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"],
         "KernelBuild": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"],
