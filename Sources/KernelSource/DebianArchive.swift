@@ -21,8 +21,6 @@ struct DebianArchive: Sendable {
         var index: DebianIndex
         /// Set if the archive should have been asked and could not be.
         var problem: LabError?
-        /// Whether the archive was asked just now.
-        var isNew: Bool
     }
 
     let cache: Cache
@@ -54,7 +52,7 @@ struct DebianArchive: Sendable {
         let asked = Date()
         if let index = storedIndex(), policy == .never || (policy == .whenStale && !index.isStale(at: asked)) {
             let isOld = policy != .never && index.isOutdated(at: asked)
-            return State(index: index, problem: isOld ? Self.recentFailure : nil, isNew: false)
+            return State(index: index, problem: isOld ? Self.recentFailure : nil)
         }
         if policy == .never {
             throw LabError(
@@ -69,15 +67,15 @@ struct DebianArchive: Sendable {
         ) {
             // Whoever held the lock before may have done the work.
             if let index = storedIndex(), index.failedAt == nil, index.refreshedAt > asked {
-                return State(index: index, problem: nil, isNew: true)
+                return State(index: index, problem: nil)
             }
             do {
-                return State(index: try await refresh(), problem: nil, isNew: true)
+                return State(index: try await refresh(), problem: nil)
             } catch let error as LabError {
                 guard var index = storedIndex() else { throw error }
                 index.failedAt = Date()
                 try Files.write(JSON.text(index), to: indexFile)
-                return State(index: index, problem: error, isNew: false)
+                return State(index: index, problem: error)
             }
         }
     }

@@ -29,7 +29,9 @@ extension KernelSources {
     ) async throws -> Base {
         var state = try await archive.state(refresh)
         if let stored, let problem = state.problem { return warned(stored, instead: spec, problem.sentence) }
-        if state.index.best(choice) == nil, !state.isNew { state = try await archive.state(.always) }
+        if state.index.best(choice) == nil, state.index.age(at: Date()) > DebianIndex.patience {
+            state = try await archive.state(.always)
+        }
         for _ in 1...2 {
             guard let package = state.index.best(choice) else { break }
             if let stored, try await covers(stored, package) { return stored }

@@ -31,7 +31,7 @@ struct DebianIndex: Sendable, Equatable, Codable {
 
     /// How long an index is believed: a point release comes every week or two.
     static let lifetime: TimeInterval = 24 * 3600
-    /// How long a mirror that could not be reached is left alone.
+    /// How long a mirror is left alone that could not be reached, or that was asked for what it does not have.
     static let patience: TimeInterval = 15 * 60
 
     /// Whether it is time to ask the archive again.
@@ -41,7 +41,10 @@ struct DebianIndex: Sendable, Equatable, Codable {
     }
 
     /// Whether it was fetched too long ago to be believed, or in the future.
-    func isOutdated(at now: Date) -> Bool { !(0..<Self.lifetime).contains(now.timeIntervalSince(refreshedAt)) }
+    func isOutdated(at now: Date) -> Bool { !(0..<Self.lifetime).contains(age(at: now)) }
+
+    /// Seconds since it was fetched.
+    func age(at now: Date) -> TimeInterval { now.timeIntervalSince(refreshedAt) }
 
     /// The best package for a choice: the newest, and among rebuilds of the same one that for the host's own
     /// release.

@@ -16,8 +16,8 @@ struct DebianMirror: Sendable, Equatable {
     /// The suites to ask, those that the host uses first.
     let suites: [DebianSuite]
 
-    /// The suites that any Debian archive may have, under names that stay true when Debian releases.
-    private static let releases = ["oldstable", "stable", "testing"]
+    /// Debian's releases from 12 on; one that does not exist (yet) is skipped without a word.
+    private static let releases = ["bookworm", "trixie", "forky", "duke"]
 
     /// Finds the mirror.
     ///
@@ -43,20 +43,20 @@ struct DebianMirror: Sendable, Equatable {
             main: main, security: host.first(where: isSecurity)?.suite.address ?? securityBeside(main), host: host)
     }
 
-    /// A suite in the host's configuration with the general name for it, such as `stable`, where apt knows that.
+    /// A suite in the host's configuration, which may call it `stable`, with its code name where apt knows that.
     struct HostSuite: Equatable {
         var suite: DebianSuite
-        var alias: String?
+        var codename: String?
     }
 
     /// The host's suites, then all others that this mirror might have.
     init(main: String, security: String?, host: [HostSuite]) {
         var suites: [DebianSuite] = []
         for entry in host where !suites.contains(entry.suite) { suites.append(entry.suite) }
-        let known = Set(host.flatMap { [$0.suite.release, $0.alias ?? $0.suite.release] })
+        let known = Set(host.flatMap { [$0.suite.release, $0.codename ?? $0.suite.release] })
         let wanted =
             Self.releases.flatMap { [$0, "\($0)-updates", "\($0)-backports", "\($0)-security"] }
-            + ["unstable", "experimental"]
+            + ["sid", "experimental"]
         for release in wanted where !known.contains(release) {
             guard let address = release.hasSuffix("-security") ? security : main else { continue }
             suites.append(DebianSuite(address: address, release: release))
@@ -93,7 +93,7 @@ struct DebianMirror: Sendable, Equatable {
             .map {
                 HostSuite(
                     suite: DebianSuite(address: $0.address, release: $0.release),
-                    alias: $0.suite.isEmpty ? nil : $0.suite)
+                    codename: $0.codename.isEmpty ? nil : $0.codename)
             }
     }
 
@@ -105,7 +105,7 @@ struct DebianMirror: Sendable, Equatable {
                 [$0, "\($0)-updates", "\($0)-backports", "\($0)-security"]
             }
         return configured.filter { names.contains($0.release) && !$0.address.hasPrefix("cdrom:") }
-            .map { HostSuite(suite: $0, alias: nil) }
+            .map { HostSuite(suite: $0, codename: nil) }
     }
 
     /// Mirrors that carry the security archive at all have it beside `debian` as `debian-security`.

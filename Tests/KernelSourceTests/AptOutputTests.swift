@@ -19,10 +19,11 @@ import Testing
         let host = DebianMirror.hostSuites(targets)
         #expect(
             host == [
-                .init(suite: .init(address: "http://mirror.example/debian/", release: "bookworm"), alias: "oldstable"),
+                .init(
+                    suite: .init(address: "http://mirror.example/debian/", release: "bookworm"), codename: "bookworm"),
                 .init(
                     suite: .init(address: "http://mirror.example/debian-security/", release: "bookworm-security"),
-                    alias: "oldstable-security"),
+                    codename: "bookworm-security"),
             ])
     }
 
@@ -41,19 +42,18 @@ import Testing
     @Test func suitesOfTheMirror() {
         let enabled = [
             DebianMirror.HostSuite(
-                suite: .init(address: "http://a.example/debian/", release: "bookworm"), alias: "oldstable"),
+                suite: .init(address: "http://a.example/debian/", release: "oldstable"), codename: "bookworm"),
             .init(
                 suite: .init(address: "http://b.example/sec/", release: "bookworm-security"),
-                alias: "oldstable-security"),
+                codename: "bookworm-security"),
         ]
         let mirror = DebianMirror(main: "http://a.example/debian/", security: "http://b.example/sec/", host: enabled)
-        #expect(mirror.suites.prefix(2).map(\.release) == ["bookworm", "bookworm-security"])
+        #expect(mirror.suites.prefix(2).map(\.release) == ["oldstable", "bookworm-security"])
         let others = mirror.suites.dropFirst(2).map(\.release)
         #expect(
-            others.contains("stable-backports") && others.contains("unstable") && others.contains("oldstable-backports")
-        )
-        // What the host enables by code name is not fetched again by its other name.
-        #expect(!others.contains("oldstable") && !others.contains("oldstable-security"))
+            others.contains("trixie-backports") && others.contains("sid") && others.contains("bookworm-backports"))
+        // What the host enables by a general name is not fetched again by its code name.
+        #expect(!others.contains("bookworm") && !others.contains("bookworm-security"))
         for suite in mirror.suites {
             #expect(
                 suite.address
@@ -61,7 +61,7 @@ import Testing
         }
         #expect(
             mirror.sourcesList(keyring: "/k.gpg", architecture: "amd64").split(separator: "\n").first
-                == "deb [arch=amd64 signed-by=/k.gpg] http://a.example/debian/ bookworm main")
+                == "deb [arch=amd64 signed-by=/k.gpg] http://a.example/debian/ oldstable main")
         #expect(DebianMirror.securityBeside("http://a.example/debian/") == "http://a.example/debian-security/")
         #expect(DebianMirror.securityBeside("http://a.example/other/") == nil)
         let alone = DebianMirror(main: "http://a.example/x/", security: nil, host: [])

@@ -9,8 +9,8 @@ import Testing
     private func makeArchive() async throws -> (LocalArchive, KernelSources) {
         let archive = try await LocalArchive(Bench())
         for (version, suite) in [
-            ("6.12.117-1", "stable"), ("6.12.115-2", "stable"), ("6.1.192-2", "oldstable"), ("7.2.13-1", "unstable"),
-            ("7.3.4-1~bpo13+1", "stable-backports"), ("7.4~rc1-1~exp1", "experimental"),
+            ("6.12.117-1", "trixie"), ("6.12.115-2", "trixie"), ("6.1.192-2", "bookworm"), ("7.2.13-1", "sid"),
+            ("7.3.4-1~bpo13+1", "trixie-backports"), ("7.4~rc1-1~exp1", "experimental"),
         ] { try await archive.add(version, to: suite) }
         return (archive, archive.bench.sources(mirror: archive.address, keyring: archive.keyring))
     }
@@ -19,12 +19,12 @@ import Testing
         let (archive, sources) = try await makeArchive()
         let bench = archive.bench
         for (text, version, kernel, suite) in [
-            ("debian:6.12", "6.12.117-1", "6.12.117", "code-stable"),
-            ("debian:6.1", "6.1.192-2", "6.1.192", "code-oldstable"),
-            ("debian:latest", "7.3.4-1~bpo13+1", "7.3.4", "code-stable-backports"),
-            ("debian:7.2", "7.2.13-1", "7.2.13", "code-unstable"),
+            ("debian:6.12", "6.12.117-1", "6.12.117", "trixie"),
+            ("debian:6.1", "6.1.192-2", "6.1.192", "bookworm"),
+            ("debian:latest", "7.3.4-1~bpo13+1", "7.3.4", "trixie-backports"),
+            ("debian:7.2", "7.2.13-1", "7.2.13", "sid"),
             ("debian:7.4", "7.4~rc1-1~exp1", "7.4.0", "experimental"),
-            ("debian:6.12.115-2", "6.12.115-2", "6.12.115", "code-stable"),
+            ("debian:6.12.115-2", "6.12.115-2", "6.12.115", "trixie"),
         ] {
             let base = try await sources.resolve(bench.spec(text))
             #expect(base.version == version && base.kernelVersion == kernel && base.origin == suite)
@@ -70,8 +70,8 @@ import Testing
         let (archive, sources) = try await makeArchive()
         let bench = archive.bench
         let old = try await sources.resolve(bench.spec("debian:6.12"))
-        try await archive.remove("6.12.117-1", from: "stable")
-        try await archive.add("6.12.118-1", to: "stable")
+        try await archive.remove("6.12.117-1", from: "trixie")
+        try await archive.add("6.12.118-1", to: "trixie")
         // The index is still fresh, so nobody has noticed.
         #expect(try await sources.resolve(bench.spec("debian:6.12")) == old)
         let new = try await sources.resolve(bench.spec("debian:6.12"), refresh: .always)
@@ -86,15 +86,15 @@ import Testing
         #expect(error.code == "base-unknown" && error.exitCode == .usage)
         #expect(error.cause?.contains("6.12.118-1, 6.12.115-2") == true)
         // A mirror that fell back does not take a newer base away.
-        try await archive.remove("6.12.118-1", from: "stable")
+        try await archive.remove("6.12.118-1", from: "trixie")
         #expect(try await sources.resolve(bench.spec("debian:6.12"), refresh: .always) == new)
     }
 
     @Test func aPackageThatVanishedAfterTheIndexWasRead() async throws {
         let (archive, sources) = try await makeArchive()
         _ = try await sources.list()
-        try await archive.remove("6.12.117-1", from: "stable")
-        try await archive.add("6.12.118-1", to: "stable")
+        try await archive.remove("6.12.117-1", from: "trixie")
+        try await archive.add("6.12.118-1", to: "trixie")
         #expect(try await sources.resolve(archive.bench.spec("debian:6.12")).version == "6.12.118-1")
     }
 
@@ -113,7 +113,7 @@ import Testing
     @Test func aPackageThatWasTamperedWithIsRefused() async throws {
         let (archive, sources) = try await makeArchive()
         try await archive.bench.shell(
-            "f=$(echo mirror/debian/pool/stable/*6.12.117-1*); printf X | dd of=\"$f\" bs=1 seek=300 conv=notrunc status=none"
+            "f=$(echo mirror/debian/pool/trixie/*6.12.117-1*); printf X | dd of=\"$f\" bs=1 seek=300 conv=notrunc status=none"
         )
         let error = try await #require(throws: LabError.self) {
             try await sources.resolve(archive.bench.spec("debian:6.12"))

@@ -55,7 +55,7 @@ final class LocalArchive: Sendable {
             """
             export GNUPGHOME=$PWD/mirror/gpg; cd mirror/debian/dists/$1; arch=$(dpkg --print-architecture); mkdir -p main/binary-$arch
             cat main/stanzas/* > main/binary-$arch/Packages 2>/dev/null || : > main/binary-$arch/Packages
-            { printf 'Origin: Debian\\nLabel: Debian\\nSuite: %s\\nCodename: code-%s\\nDate: %s\\nArchitectures: %s\\nComponents: main\\nSHA256:\\n' "$1" "$1" "$(date -Ru)" "$arch"
+            { printf 'Origin: Debian\\nLabel: Debian\\nSuite: %s\\nCodename: %s\\nDate: %s\\nArchitectures: %s\\nComponents: main\\nSHA256:\\n' "$1" "$1" "$(date -Ru)" "$arch"
               printf ' %s %s main/binary-%s/Packages\\n' "$(sha256sum < main/binary-$arch/Packages | cut -d' ' -f1)" "$(stat -c %s main/binary-$arch/Packages)" "$arch"; } > Release
             gpg -q --batch --yes --clearsign -o InRelease Release; gpgconf --kill all
             """, suite)
