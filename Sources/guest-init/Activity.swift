@@ -42,7 +42,9 @@ final class Activity {
             request.arguments, environment: request.environment,
             .captured(output: output.writingEnd, error: error.writingEnd))
         id = request.id
-        if let timeout = request.timeoutMilliseconds { deadline = start + timeout } else { deadline = nil }
+        // A time that does not fit is never reached.
+        let (end, isNever) = start.addingReportingOverflow(request.timeoutMilliseconds ?? .max)
+        deadline = isNever ? nil : end
         outputLimit = request.outputLimit
         streams = [
             Stream(name: .standardOutput, descriptor: output.takeReadingEnd()),

@@ -2,7 +2,7 @@
 import Glibc
 import GuestProtocol
 
-/// The terminal of an interactive program: a pseudoterminal (pty(7)) whose bytes go to and from the host's terminal port.
+/// The terminal of an interactive program: a pseudoterminal (pty(7)) whose bytes go through the host's terminal port.
 ///
 /// It is not one of the guest's serial devices, since the kernel discards what such a device has not sent yet when the
 /// shell exits, and QEMU's virtio console drops what the host does not take at once. Here, each direction has a buffer,
