@@ -15,8 +15,9 @@ public enum HostMessage: ProtocolMessage {
     /// Run a program; answered by ``GuestMessage/started(id:)``, output and ``GuestMessage/ended(id:_:milliseconds:)``.
     /// Wire: `run id= arg= ... env=KEY%3DVALUE ... timeout= limit=`.
     case run(RunRequest)
-    /// Run an interactive program on a terminal device; answered by ``GuestMessage/started(id:)`` and
-    /// ``GuestMessage/ended(id:_:milliseconds:)``. Wire: `shell id= arg= ... env= ... device= rows= columns=`.
+    /// Run an interactive program on a terminal, whose bytes go through the port ``Vocabulary/terminalPortName``; the
+    /// host connects to it first. Answered by ``GuestMessage/started(id:)`` and
+    /// ``GuestMessage/ended(id:_:milliseconds:)``. Wire: `shell id= arg= ... env= ... rows= columns=`.
     case shell(ShellRequest)
     /// The window of the person at the shell has this size now. Wire: `resize rows= columns=`.
     case resize(TerminalSize)
@@ -74,7 +75,7 @@ public struct RunRequest: Sendable, Equatable {
     }
 }
 
-/// An interactive program to run on one of the guest's terminal devices, which becomes its controlling terminal.
+/// An interactive program to run on a terminal of its own, whose other end is ``Vocabulary/terminalPortName``.
 public struct ShellRequest: Sendable, Equatable {
     /// The name that the answers carry.
     public var id: String
@@ -82,26 +83,15 @@ public struct ShellRequest: Sendable, Equatable {
     public var arguments: [String]
     /// Variables on top of the guest's few; TERM belongs here.
     public var environment: [String: String]
-    /// The terminal device in the guest; its other end is where the person sits.
-    public var device: String
-    /// The size of the person's window; nil leaves the device's own.
+    /// The size of the person's window; nil leaves it unknown.
     public var size: TerminalSize?
 
-    /// The second serial port of a PC.
-    ///
-    /// QEMU's virtconsole (`/dev/hvc0`) is faster, but loses output whenever the host
-    /// does not take it at once.
-    public static let secondSerialPort = "/dev/ttyS1"
-
     /// Describes an interactive session.
-    public init(
-        id: String, _ arguments: [String] = [], environment: [String: String] = [:], device: String = secondSerialPort,
-        size: TerminalSize? = nil
-    ) {
+    public init(id: String, _ arguments: [String] = [], environment: [String: String] = [:], size: TerminalSize? = nil)
+    {
         self.id = id
         self.arguments = arguments
         self.environment = environment
-        self.device = device
         self.size = size
     }
 }
@@ -143,7 +133,6 @@ extension HostMessage {
         case .shell(let request):
             var frame = Frame("shell", ("id", request.id))
             frame.add(arguments: request.arguments, environment: request.environment)
-            frame.add("device", request.device)
             if let size = request.size { frame.add(size) }
             return frame
         case .resize(let size):
@@ -182,7 +171,6 @@ extension HostMessage {
             self = .shell(
                 ShellRequest(
                     id: try frame.text("id"), frame.texts("arg"), environment: frame.environment,
-                    device: frame.optionalText("device") ?? ShellRequest.secondSerialPort,
                     size: frame.optionalBytes("rows") == nil ? nil : try frame.size()))
         case "resize": self = .resize(try frame.size())
         case "kill": self = .kill(id: try frame.text("id"))

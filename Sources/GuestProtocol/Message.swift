@@ -8,8 +8,11 @@ public enum Vocabulary {
     /// know it skips, so that only a changed meaning needs a new ``Frame/version``.
     public static let version = 1
 
-    /// The name of the virtio-serial port, as in QEMU's `-device virtserialport,name=`.
+    /// The name of this protocol's virtio-serial port, as in QEMU's `-device virtserialport,name=`.
     public static let portName = "hmmlab.protocol"
+
+    /// The name of a second port, which carries the bytes of an interactive program's terminal as they are.
+    public static let terminalPortName = "hmmlab.terminal"
 
     /// The most bytes of output or of a file that one message carries: 8 KiB, at most 24 KiB on the wire.
     public static let chunkSize = 8 << 10

@@ -42,7 +42,9 @@ final class Activity {
             request.arguments, environment: request.environment,
             .captured(output: output.writingEnd, error: error.writingEnd))
         id = request.id
-        if let timeout = request.timeoutMilliseconds { deadline = start + timeout } else { deadline = nil }
+        // A time that does not fit is never reached.
+        let (end, isNever) = start.addingReportingOverflow(request.timeoutMilliseconds ?? .max)
+        deadline = isNever ? nil : end
         outputLimit = request.outputLimit
         streams = [
             Stream(name: .standardOutput, descriptor: output.takeReadingEnd()),
@@ -51,12 +53,13 @@ final class Activity {
         terminal = nil
     }
 
-    /// Starts an interactive program.
-    init(_ request: ShellRequest) throws(SystemError) {
-        let terminal = try Terminal(request.device)
-        if let size = request.size { terminal.resize(size) }
+    /// Starts an interactive program, on a terminal of the host's or on a device of the guest's.
+    init(_ request: ShellRequest, device: String? = nil) throws(SystemError) {
+        let terminal = device == nil ? try Terminal() : nil
+        if let size = request.size { terminal?.resize(size) }
         let arguments = request.arguments.isEmpty ? ["/bin/sh", "-l"] : request.arguments
-        pid = try Spawn.start(arguments, environment: request.environment, .terminal(request.device))
+        pid = try Spawn.start(
+            arguments, environment: request.environment, .terminal(device ?? terminal?.device ?? "/dev/console"))
         id = request.id
         deadline = nil
         outputLimit = nil
@@ -70,13 +73,14 @@ final class Activity {
 
     /// When something has to happen even if nothing is heard of the program.
     var nextDeadline: Int? {
-        if nothingIsLeft { return nil }
+        if nothingIsLeft && terminal == nil { return nil }
         return killedAt.map { $0 + Self.grace } ?? deadline
     }
 
     /// Whether everything is over: then ``ending`` is final and all output has been read.
     var isOver: Bool {
-        ending == .unkillable || (ending != nil && nothingIsLeft && streams.isEmpty)
+        if ending == .unkillable { return true }
+        return ending != nil && nothingIsLeft && streams.isEmpty && terminal?.isFinished != false
     }
 
     /// The program itself has ended; its leftovers follow it.
@@ -104,6 +108,10 @@ final class Activity {
             kill(.timedOut)
             return [remark]
         }
+        if nothingIsLeft {
+            terminal?.abandon()
+            return []
+        }
         ending = .unkillable
         return [remark("SIGKILL did not end these processes:\n" + Processes.description)]
     }
@@ -128,6 +136,13 @@ final class Activity {
             .output(id: id, stream.name, Array(piece[..<(outputLimit - before)])),
             remark("\noutput limit of \(outputLimit) bytes reached; the rest is dropped\n"),
         ]
+    }
+
+    /// Moves what is typed and shown on the terminal; a person who goes away ends the program, as a modem's line did.
+    func serveTerminal() {
+        guard let terminal else { return }
+        terminal.relay()
+        if terminal.isHungUp && ending == nil { kill(.signalled(SIGHUP)) }
     }
 
     /// A remark of the guest's own among the program's output.

@@ -56,8 +56,8 @@ extension Agent {
         start(request.id) { () throws(SystemError) in try Activity(request) }
     }
 
-    func startShell(_ request: ShellRequest) {
-        start(request.id) { () throws(SystemError) in try Activity(request) }
+    func startShell(_ request: ShellRequest, device: String? = nil) {
+        start(request.id) { () throws(SystemError) in try Activity(request, device: device) }
     }
 
     private func start(_ id: String, _ make: () throws(SystemError) -> Activity) {

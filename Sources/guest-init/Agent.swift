@@ -37,7 +37,7 @@ final class Agent {
             System.log(error.description)
         }
         for problem in problems { report(problem) }
-        if let shellDevice { startShell(ShellRequest(id: "shell", device: shellDevice)) }
+        if let shellDevice { startShell(ShellRequest(id: "shell"), device: shellDevice) }
         while true { step() }
     }
 
@@ -53,6 +53,7 @@ final class Agent {
         for stream in streams {
             descriptors.append(pollfd(fd: stream.descriptor, events: Int16(POLLIN), revents: 0))
         }
+        if let terminal = activity?.terminal { descriptors += terminal.awaited }
         poll(&descriptors, nfds_t(descriptors.count), millisecondsToWait())
 
         for ready in descriptors where ready.revents != 0 {
@@ -64,6 +65,7 @@ final class Agent {
                 for message in activity?.read(stream) ?? [] { send(message) }
             }
         }
+        activity?.serveTerminal()
         for message in activity?.checkDeadlines() ?? [] { send(message) }
         finishActivity()
     }
@@ -136,7 +138,6 @@ final class Agent {
 
     private func finishActivity() {
         guard let finished = activity, finished.isOver, let ending = finished.ending else { return }
-        finished.terminal?.drain()
         activity = nil
         System.log("end \(finished.id)")
         if ending == .unkillable { isStuck = true }

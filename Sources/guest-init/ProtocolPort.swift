@@ -23,24 +23,9 @@ final class ProtocolPort {
 
     private init(descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Finds the port by its name and opens it.
-    ///
-    /// The kernel learns of ports, and then of their names, by messages from QEMU that may still be under way.
+    /// Opens the port.
     static func open(waitMilliseconds: Int) throws(SystemError) -> ProtocolPort {
-        let folder = "/sys/class/virtio-ports"
-        let deadline = System.uptime + waitMilliseconds
-        while true {
-            let names = System.names(in: folder)
-            if let port = names.first(where: { System.text("\(folder)/\($0)/name") == Vocabulary.portName }) {
-                let descriptor = Glibc.open("/dev/\(port)", O_RDWR | O_NONBLOCK | O_CLOEXEC)
-                guard descriptor >= 0 else { throw SystemError("/dev/\(port) cannot be opened") }
-                return ProtocolPort(descriptor: descriptor)
-            }
-            guard System.uptime < deadline else {
-                throw SystemError("The virtio-serial port \(Vocabulary.portName) was not found", code: ENODEV)
-            }
-            System.sleep(milliseconds: 2)
-        }
+        ProtocolPort(descriptor: try VirtioPort.open(Vocabulary.portName, waitMilliseconds: waitMilliseconds))
     }
 
     /// Whether everything sent has been taken by the port.

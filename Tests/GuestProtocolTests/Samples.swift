@@ -22,8 +22,8 @@ enum Samples {
             .shell(ShellRequest(id: "shell")),
             .shell(
                 ShellRequest(
-                    id: "shell", ["sh", "-l"], environment: ["TERM": "xterm"], device: "/dev/hvc0",
-                    size: TerminalSize(rows: 24, columns: 80))),
+                    id: "shell", ["sh", "-l"], environment: ["TERM": "xterm"], size: TerminalSize(rows: 24, columns: 80)
+                )),
             .resize(TerminalSize(rows: 0, columns: .max)), .powerOff, .unknown(verb: "dance-tango"),
         ]
         + texts.flatMap { text -> [HostMessage] in
