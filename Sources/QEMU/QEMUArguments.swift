@@ -23,6 +23,9 @@ public enum RunFile {
 /// `/sys/class/virtio-ports/*/name`.
 public let protocolPortName = "hmmlab.protocol"
 
+/// The name of the port that carries an interactive session's raw bytes.
+public let terminalPortName = "hmmlab.terminal"
+
 /// QEMU's arguments for a boot, without the program's own name; QEMU has to run in the request's run folder.
 ///
 /// Sockets are `server=on,wait=off`, so that the line also runs by itself in a shell.
@@ -42,9 +45,9 @@ public func argv(for request: BootRequest) -> [String] {
     words += ["-chardev", socket("protocol", RunFile.protocolSocket)]
     words += ["-device", "virtserialport,bus=serial.0,nr=1,chardev=protocol,name=\(protocolPortName)"]
     if request.hasShell {
-        // Port 0 is the one that Linux makes hvc0 of.
+        // A plain port and not a virtconsole: hvc0 drops output that the host is slow to take.
         words += ["-chardev", socket("shell", RunFile.shellSocket)]
-        words += ["-device", "virtconsole,bus=serial.0,nr=0,chardev=shell"]
+        words += ["-device", "virtserialport,bus=serial.0,nr=2,chardev=shell,name=\(terminalPortName)"]
     }
     for device in request.machine.devices { words += ["-device", device] }
     return words + request.extraArguments

@@ -27,7 +27,7 @@ public struct BootRequest: Sendable, Equatable {
     public var runFolder: String
     /// Further emulator arguments, given last.
     public var extraArguments: [String]
-    /// Whether the guest gets a second console, `hvc0`, for a person.
+    /// Whether the guest gets a second console for a person.
     public var hasShell: Bool
 
     /// Makes a request; CPUs and memory are the machine's own where they are nil.

@@ -55,7 +55,7 @@ import VirtualMachine
                 "-chardev", "socket,id=protocol,path=protocol.sock,server=on,wait=off",
                 "-device", "virtserialport,bus=serial.0,nr=1,chardev=protocol,name=hmmlab.protocol",
                 "-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off",
-                "-device", "virtconsole,bus=serial.0,nr=0,chardev=shell",
+                "-device", "virtserialport,bus=serial.0,nr=2,chardev=shell,name=hmmlab.terminal",
                 "-device", "ivshmem-plain,memdev=m", "-object", "memory-backend-ram,id=m,size=1M",
             ])
     }
