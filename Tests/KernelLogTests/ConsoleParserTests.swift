@@ -145,7 +145,8 @@ struct ReportTests {
                 "------------[ cut here ]------------", "UBSAN: array-index-out-of-bounds in mm/hmm.c:12:3",
                 "index 9 is out of range for type 'int [8]'", "CPU: 0 UID: 0 PID: 7 Comm: a Not tainted 6.12.117 #1",
                 "Call Trace:", " <TASK>", " dump_stack_lvl+0x1/0x2", " ubsan_epilogue+0x1/0x2",
-                " __ubsan_handle_out_of_bounds+0x1/0x2", " hmm_vma_walk_hole+0x1/0x2", " </TASK>", "---[ end trace ]---",
+                " __ubsan_handle_out_of_bounds+0x1/0x2", " hmm_vma_walk_hole+0x1/0x2", " </TASK>",
+                "---[ end trace ]---",
             ]))
         #expect(found.map(\.title) == ["UBSAN: array-index-out-of-bounds in hmm_vma_walk_hole"])
         #expect(found.map(\.location) == ["mm/hmm.c:12:3"])
