@@ -138,6 +138,21 @@ struct ReportTests {
         #expect(told == [.began(ReportStart(index: 0, kind: .oops, headline: oops[0], isFatal: true))])
     }
 
+    @Test("UBSAN blames the function that its instrumentation sits in")
+    func ubsan() {
+        let found = reports(
+            stamped([
+                "------------[ cut here ]------------", "UBSAN: array-index-out-of-bounds in mm/hmm.c:12:3",
+                "index 9 is out of range for type 'int [8]'", "CPU: 0 UID: 0 PID: 7 Comm: a Not tainted 6.12.117 #1",
+                "Call Trace:", " <TASK>", " dump_stack_lvl+0x1/0x2", " ubsan_epilogue+0x1/0x2",
+                " __ubsan_handle_out_of_bounds+0x1/0x2", " hmm_vma_walk_hole+0x1/0x2", " </TASK>",
+                "---[ end trace ]---",
+            ]))
+        #expect(found.map(\.title) == ["UBSAN: array-index-out-of-bounds in hmm_vma_walk_hole"])
+        #expect(found.map(\.location) == ["mm/hmm.c:12:3"])
+        #expect(found.map(\.isComplete) == [true])
+    }
+
     @Test("Without caller columns, a warning inside a KASAN report is told apart and the rest goes back to KASAN")
     func nested() {
         let separator = String(repeating: "=", count: 66)

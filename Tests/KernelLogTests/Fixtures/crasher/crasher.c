@@ -273,23 +273,6 @@ static void crash_leak(void)
 	last = NULL;
 }
 
-static int bytes[8];
-
-static void crash_bounds(void)
-{
-	static volatile int index = 9;
-
-	bytes[index] = 1;
-}
-
-static void crash_shift(void)
-{
-	static volatile int by = 40;
-	static volatile int value = 1;
-
-	value = value << by;
-}
-
 static void crash_use_after_free(void)
 {
 	volatile char *p = kmalloc(40, GFP_KERNEL);
@@ -433,8 +416,8 @@ static const struct {
 	MISTAKE(user_return), MISTAKE(rcu_usage), MISTAKE(wait_context),
 	MISTAKE(sleep_atomic), MISTAKE(sched_atomic), MISTAKE(rcu_stall), MISTAKE(soft_lockup), MISTAKE(hard_lockup),
 	MISTAKE(hung_task), MISTAKE(workqueue),
-	MISTAKE(bad_page), MISTAKE(page_table), MISTAKE(rss_counter), MISTAKE(bad_map), MISTAKE(leak), MISTAKE(bounds),
-	MISTAKE(shift), MISTAKE(use_after_free), MISTAKE(double_free), MISTAKE(vmalloc_oob), MISTAKE(bug_on_folio),
+	MISTAKE(bad_page), MISTAKE(page_table), MISTAKE(rss_counter), MISTAKE(bad_map), MISTAKE(leak),
+	MISTAKE(use_after_free), MISTAKE(double_free), MISTAKE(vmalloc_oob), MISTAKE(bug_on_folio),
 	MISTAKE(null), MISTAKE(page_fault), MISTAKE(protection), MISTAKE(divide), MISTAKE(opcode), MISTAKE(jump),
 	MISTAKE(interleaved), MISTAKE(two),
 };
