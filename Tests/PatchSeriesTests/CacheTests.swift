@@ -104,17 +104,17 @@ import Testing
         let bench = try await Workbench()
         let series = try await bench.reader.read(try await bench.patches(Workbench.three))
         let probe = try applier(bench)
-        let whole = try await probe.apply(series, onto: bench.base)
+        let whole = try await probe.apply(series, onto: bench.base, upTo: 1)
         let count = calls(bench).count
         #expect(count > 10)
         for number in 1...count {
             try await bench.shell("rm -rf ../cache/series; git --git-dir ../store.git prune --expire=now")
             let broken = try applier(bench, then: "[ $(wc -l <\(bench.root)/calls) -ne \(number) ] || { \(end); }")
-            let error = try await labError { _ = try await broken.apply(series, onto: bench.base) }
+            let error = try await labError { _ = try await broken.apply(series, onto: bench.base, upTo: 1) }
             #expect(error.exitCode != .passed)
             #expect(try await bench.leftovers().count == 1, "call \(number)")
             _ = calls(bench)
-            let again = try await bench.applier.apply(series, onto: bench.base)
+            let again = try await bench.applier.apply(series, onto: bench.base, upTo: 1)
             #expect(again == whole, "call \(number)")
             try await bench.shell("git fsck --strict --no-dangling \(again.tip)", in: bench.store)
         }

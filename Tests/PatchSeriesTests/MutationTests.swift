@@ -77,7 +77,7 @@ import Testing
         let whole = try await bench.apply(bench.root + "/good.diff")
         var numbers = Numbers(state: 1)
         var counts = (refused: 0, rejected: 0, applied: 0)
-        for number in 0..<110 {
+        for number in 0..<80 {
             let path = try bench.write("m.diff", Self.mutant(good, &numbers))
             do {
                 switch try await bench.attempt(path) {
@@ -110,7 +110,7 @@ import Testing
         let paths: Set<Substring> = ["mm/memory.c", "mm/hmm.c", "mm/kasan/report.c"]
         var numbers = Numbers(state: 7)
         var counts = (refused: 0, rejected: 0, applied: 0, same: 0)
-        for number in 0..<60 {
+        for number in 0..<50 {
             let path = try bench.write("m.mbox", Self.mutant(good, &numbers))
             do {
                 switch try await bench.attempt(path) {
@@ -128,7 +128,7 @@ import Testing
                 #expect(error.exitCode == .usage && error.nextStep != nil, "mutant \(number): \(error)")
             }
         }
-        #expect(counts.refused > 10 && counts.rejected > 0 && counts.same > 10, "\(counts)")
+        #expect(counts.refused > 5 && counts.rejected > 5 && counts.same > 10, "\(counts)")
     }
 
     @Test func quiltSeriesFiles() async throws {

@@ -15,7 +15,7 @@ final class Workbench: Sendable {
     /// The commit that the store knows.
     let base: String
 
-    var work: String { root + "/work" }
+    var work: String { root + "/tree" }
     var store: String { root + "/store.git" }
     var cache: Cache { Cache(root: root + "/cache") }
     var reader: SeriesReader { SeriesReader(runner: runner, cache: cache) }
@@ -27,8 +27,8 @@ final class Workbench: Sendable {
         base = try await Self.shell(
             runner, root,
             #"""
-            git init -q -b main --template= work
-            cd work
+            git init -q -b main --template= tree
+            cd tree
             mkdir -p mm/kasan include scripts Documentation
             seq 1 60 | sed 's/^/int line_/; s/$/;/' >mm/memory.c
             seq 1 20 | sed 's/^/int hmm_/; s/$/;/' >mm/hmm.c
