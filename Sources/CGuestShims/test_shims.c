@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -68,6 +69,18 @@ int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fau
 int test_die_with_parent(void)
 {
 	return prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+int test_stay_on_processor(void)
+{
+	cpu_set_t processors;
+	int current = sched_getcpu();
+
+	if (current < 0)
+		return -1;
+	CPU_ZERO(&processors);
+	CPU_SET(current, &processors);
+	return sched_setaffinity(0, sizeof(processors), &processors);
 }
 
 int test_copy_descriptor(pid_t process, int descriptor)

@@ -35,7 +35,7 @@ public struct MappedBuffer: ~Copyable, Sendable {
         case hugePage = 14
         /// Use no huge pages.
         case noHugePage = 15
-        /// Reclaim now: write to swap, or drop.
+        /// Reclaim now: write to swap, or drop. See ``Workers/stayOnOneProcessor(file:line:)``.
         case pageOut = 21
         /// Replace small pages by huge ones now (Linux 6.1).
         case collapse = 25

@@ -46,6 +46,9 @@ public struct KernelSetting: ~Copyable {
         self.before = before
     }
 
+    /// Writes the old number back now, which otherwise happens when this value goes away.
+    public consuming func restore() {}
+
     deinit {
         // Nobody is left to tell; the host resets nothing, but each test that needs a setting makes it.
         try? TextFile.write(before, to: path)

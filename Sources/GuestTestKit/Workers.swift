@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CGuestShims
 import DeviceMirror
 import Glibc
 
@@ -29,6 +30,14 @@ public enum Workers {
                 for thread in threads { pthread_join(thread, nil) }
             }
         }
+    }
+
+    /// Keeps this process on one processor from now on.
+    ///
+    /// MADV_PAGEOUT passes over pages that are not on the list for reclaim yet, and new pages wait for that in a batch
+    /// of the processor that made them; the advice empties the batch of its own processor only (mm/swap.c).
+    public static func stayOnOneProcessor(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("sched_setaffinity", file: file, line: line) { test_stay_on_processor() }
     }
 
     private struct Start: @unchecked Sendable {

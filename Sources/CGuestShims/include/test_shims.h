@@ -20,6 +20,12 @@ int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fau
 /* The kernel kills the caller as soon as the thread that forked it ends. Reason: variadic, prctl(2). */
 int test_die_with_parent(void);
 
+/*
+ * Keeps the caller on the processor it is on. Reason: cpu_set_t is built by function-like macros, and sched_getcpu(3)
+ * needs _GNU_SOURCE.
+ */
+int test_stay_on_processor(void);
+
 /* A copy of a descriptor that another process has open. Reason: pidfd_getfd(2) has no wrapper in glibc. */
 int test_copy_descriptor(pid_t process, int descriptor);
 

@@ -5,6 +5,7 @@ import GuestTestKit
 /// Device memory and swap.
 let migrateReclaimTests: [GuestTest] =
     onBothMemories("migrate/reclaim-on-device", "Reclaim leaves pages on the device alone", needs: [.swap]) { memory in
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try memory.open()
         try mirror.take(buffer.range.pages(from: 0, count: 100), seed: 1)
@@ -17,6 +18,7 @@ let migrateReclaimTests: [GuestTest] =
     }
     + onBothMemories("migrate/swapped-out-refused", "Memory in swap does not move until it is back", needs: [.swap]) {
         memory in
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         try buffer.advise(.pageOut)
         try buffer.range.expectPlace(.swap, "the memory is in swap")
@@ -32,6 +34,7 @@ let migrateReclaimTests: [GuestTest] =
         "migrate/swap-cache", "A page with a copy in swap that another process needs does not move",
         needs: [.swap]
     ) { memory in
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         try buffer.advise(.pageOut)
         try buffer.range.expectPlace(.swap, "the memory is in swap")
@@ -54,6 +57,7 @@ let migrateReclaimTests: [GuestTest] =
     + onBothMemories(
         "migrate/reclaim-after-return", "Memory that came back from the device can be swapped out", needs: [.swap]
     ) { memory in
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try memory.open()
         try mirror.take(buffer.range, seed: 1)
@@ -66,6 +70,7 @@ let migrateReclaimTests: [GuestTest] =
     + onBothMemories(
         "migrate/reclaim-after-refusal", "Memory that was refused can be swapped out", needs: [.swap, .gupTest]
     ) { memory in
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try memory.open()
         let pins = try GupTestDevice()

@@ -154,13 +154,14 @@ let mirrorInvalidationTests: [GuestTest] = [
         expect(try one.range.frames() != two.range.frames(), "the write made a copy")
         try one.advise(.unmergeable)
         try two.advise(.unmergeable)
-        _ = consume run
-        _ = consume pause
+        run.restore()
+        pause.restore()
     },
     GuestTest(
         "mirror/swap-in", "The device reads memory that was swapped out, and what it remembered is gone",
         needs: [.private, .swap]
     ) {
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.anonymous(pages: span)
         let mirror = try MirrorDevice(unit: 0)
         try mirror.fill(buffer.range, seed: 1)
@@ -177,6 +178,7 @@ let mirrorInvalidationTests: [GuestTest] = [
     GuestTest(
         "mirror/lazy-free-write-survives", "What the device writes after MADV_FREE survives reclaim", needs: [.private]
     ) {
+        try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try MirrorDevice(unit: 0)
         try buffer.advise(.free)
