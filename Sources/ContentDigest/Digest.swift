@@ -26,7 +26,9 @@ public struct Digest: Hashable, Sendable, Codable, CustomStringConvertible {
         let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
         defer { try? file.close() }
         var hash = Hash()
-        while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty { piece.withUnsafeBytes { hash.update($0) } }
+        while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty {
+            piece.withUnsafeBytes { hash.update($0) }
+        }
         hexadecimal = hash.finish()
     }
 

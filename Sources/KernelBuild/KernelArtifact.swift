@@ -31,6 +31,11 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
     /// The inputs by name, so that two artifacts can be compared.
     public var inputs: [String: String]
 
+    /// Whether vmlinux can be started without its boot loader stages (`CONFIG_PVH`).
+    public var hasPVHEntry: Bool {
+        ((try? Files.text(config)) ?? "").split(whereSeparator: \.isNewline).contains("CONFIG_PVH=y")
+    }
+
     static let manifestName = "manifest.json"
 
     /// The artifact in a folder; nil unless it was published whole.

@@ -77,7 +77,8 @@ public struct KernelBuilder: Sendable {
     /// A builder for bases of a store.
     public init(
         cache: Cache, runner: ProcessRunner, sources: KernelSources,
-        environment: [String: String] = ProcessInfo.processInfo.environment, progress: @escaping ProgressHandler = { _ in }
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        progress: @escaping ProgressHandler = { _ in }
     ) {
         self.cache = cache
         self.runner = runner

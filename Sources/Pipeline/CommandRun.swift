@@ -34,7 +34,8 @@ extension Lab {
         let boots = try await boots(kernel, guest)
         let test = GuestTest(
             id: "run/command", suite: "run", summary: "", requirements: [],
-            timeoutMilliseconds: (timeoutSeconds ?? Self.unlimited) * 1000, arguments: command, form: .status, outputLimit: nil)
+            timeoutMilliseconds: (timeoutSeconds ?? Self.unlimited) * 1000, arguments: command, form: .status,
+            outputLimit: nil)
         let plan = SessionPlan(modules: boots.modules, tests: [test], environment: [:])
         progress(.step("Booting the guest"))
         let session = TestSession(plan) { if case .output(let stream, let bytes) = $0 { onOutput(stream, bytes) } }
@@ -61,7 +62,8 @@ extension Lab {
         let kernel = try await prepare(kernel)
         let image = try await image(for: kernel, kselftest: nil)
         return try await GuestBoots(
-            lab: self, kernel: kernel, image: image, machine: machine, selection: guest, folder: RunFolder.make(in: cache))
+            lab: self, kernel: kernel, image: image, machine: machine, selection: guest,
+            folder: RunFolder.make(in: cache))
     }
 
     /// The emulator's command line for a test run's first boot, as a shell takes it.
@@ -96,7 +98,8 @@ extension GuestBoots {
         let problem = observed.observer.problems.first?.text
         guard observed.observer.bootMilliseconds == nil || problem != nil else {
             return LabError(
-                "guest-lost", exit: .testsFailed, "The guest went away while the command ran", next: "See \(folder.path).")
+                "guest-lost", exit: .testsFailed, "The guest went away while the command ran",
+                next: "See \(folder.path).")
         }
         return LabError(
             "guest-lost", exit: .bootFailed, "The guest did not come up", cause: problem,

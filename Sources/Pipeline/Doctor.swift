@@ -33,7 +33,8 @@ public struct Doctor: Sendable {
     /// - Throws: ``LabError`` `file-unreadable`.
     public func examine() throws -> [DoctorFinding] {
         var findings = try Self.dependencies(try Files.text(installation.dependencies)).map { entry in
-            let place = entry.probe.hasPrefix("/")
+            let place =
+                entry.probe.hasPrefix("/")
                 ? (Files.exists(entry.probe) ? entry.probe : nil) : ProcessRunner.find(entry.probe)
             return DoctorFinding(
                 name: entry.probe, isPresent: place != nil, isOptional: false, detail: place ?? entry.purpose,
@@ -43,13 +44,15 @@ public struct Doctor: Sendable {
         findings.append(
             DoctorFinding(
                 name: "/dev/kvm", isPresent: accessible, isOptional: true,
-                detail: accessible ? "there; whether it works is proved by a short boot" : "guests run under TCG", package: nil))
+                detail: accessible ? "there; whether it works is proved by a short boot" : "guests run under TCG",
+                package: nil))
         let folder = (try? cache.folder()) ?? cache.root
         let free = Files.freeSpace(at: folder) ?? 0
         findings.append(
             DoctorFinding(
                 name: "disk space", isPresent: free > 10 << 30, isOptional: false,
-                detail: "\(free >> 30) GiB free in \(folder); a base, its objects and its kernels take about 6 GiB", package: nil))
+                detail: "\(free >> 30) GiB free in \(folder); a base, its objects and its kernels take about 6 GiB",
+                package: nil))
         return findings
     }
 

@@ -6,6 +6,7 @@ import KernelSource
 import PatchSeries
 import ProcessRunner
 import QEMU
+@_exported import TestResults
 import VirtualMachine
 
 @_exported import struct KernelBuild.Flavour
@@ -13,7 +14,6 @@ import VirtualMachine
 @_exported import struct KernelSource.Base
 @_exported import enum KernelSource.BaseSpec
 @_exported import struct PatchSeries.AppliedSeries
-@_exported import TestResults
 
 /// A kernel that is ready to boot, and how it came to be.
 public struct PreparedKernel: Sendable {

@@ -73,7 +73,8 @@ public struct SuiteCatalog: Sendable {
         try listing.split(separator: "\n").map { line in
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             guard fields.count == 4, let slash = fields[0].firstIndex(of: "/"), let timeout = Int(fields[2]) else {
-                throw LabError("catalog-unreadable", "guest-tests list printed a line that is not a test", cause: String(line))
+                throw LabError(
+                    "catalog-unreadable", "guest-tests list printed a line that is not a test", cause: String(line))
             }
             return GuestTest(
                 id: fields[0], suite: String(fields[0][..<slash]), summary: fields[3],
@@ -109,7 +110,8 @@ public struct SuiteCatalog: Sendable {
         let known = suites.map(\.name)
         for name in names where !known.contains(name) {
             throw LabError(
-                "suite-unknown", exit: .usage, "There is no suite \(name)", next: "Take some of: \(known.joined(separator: ", ")).")
+                "suite-unknown", exit: .usage, "There is no suite \(name)",
+                next: "Take some of: \(known.joined(separator: ", ")).")
         }
     }
 
@@ -138,7 +140,8 @@ public struct SuiteCatalog: Sendable {
         guard !found.isEmpty else {
             throw LabError(
                 "filter-empty", exit: .usage, "No test matches --filter \(pattern)",
-                cause: "\(tests.count) tests were looked at, such as \(tests.prefix(3).map(\.id).joined(separator: ", ")).",
+                cause:
+                    "\(tests.count) tests were looked at, such as \(tests.prefix(3).map(\.id).joined(separator: ", ")).",
                 next: "See hmmlab list tests.")
         }
         return found

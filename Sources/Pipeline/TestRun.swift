@@ -153,10 +153,8 @@ struct GuestBoots: Sendable {
     }
 
     static func image(of kernel: PreparedKernel, _ machine: MachineDescription) -> String {
-        switch machine.bootMethod {
-        case .pvh: kernel.artifact.vmlinux
-        case .bzImage: kernel.artifact.image
-        }
+        // A configuration of the person's own may lack the entry point.
+        machine.bootMethod == .pvh && kernel.artifact.hasPVHEntry ? kernel.artifact.vmlinux : kernel.artifact.image
     }
 
     func request(_ index: Int, hasShell: Bool = false) throws -> BootRequest {

@@ -81,7 +81,9 @@ struct TestRunState {
             let findings = try await findings(problem.report.map { [$0] } ?? [])
             // A driver that cannot be loaded leaves nothing to test: the guest is up, and still useless.
             let verdict: Verdict = problem.report != nil ? .crash : problem.stage == "load" ? .boot : .infra
-            add(RunProblem(verdict, "while it was to \(problem.stage): \(problem.text)", boot: index, reports: findings))
+            add(
+                RunProblem(verdict, "while it was to \(problem.stage): \(problem.text)", boot: index, reports: findings)
+            )
         }
         if let sentence = ending(session) {
             add(
@@ -93,7 +95,9 @@ struct TestRunState {
 
     /// What went wrong with the boot as a whole, apart from tests.
     private func ending(_ session: Observed<TestSession>) -> (verdict: Verdict, text: String)? {
-        if case .failed(let error) = session.ending { return (.infra, error.sentence + (error.cause.map { ": \($0)" } ?? "")) }
+        if case .failed(let error) = session.ending {
+            return (.infra, error.sentence + (error.cause.map { ": \($0)" } ?? ""))
+        }
         if session.observer.bootMilliseconds == nil {
             switch session.expiry {
             case .boot, .silence: return (.boot, "the guest did not come up in time")
@@ -147,7 +151,9 @@ struct TestRunState {
     /// Our own tests: 0 pass, 4 skip (kselftest's number), anything else fail; the reason stands in the output.
     static func judge(status: Int32, output: [String]) -> (Verdict, String) {
         func first(_ mark: String) -> String? {
-            output.first { $0.hasPrefix(mark) }.map { String($0.dropFirst(mark.count)).trimmingCharacters(in: .whitespaces) }
+            output.first { $0.hasPrefix(mark) }.map {
+                String($0.dropFirst(mark.count)).trimmingCharacters(in: .whitespaces)
+            }
         }
         switch status {
         case 0:
@@ -170,7 +176,9 @@ struct TestRunState {
         }
         if status != 0, status != 4, !records.contains(where: { $0.verdict >= .fail }) {
             var failed = record
-            (failed.verdict, failed.reason) = (.fail, "the program ended with status \(status) although its results are good")
+            (failed.verdict, failed.reason) = (
+                .fail, "the program ended with status \(status) although its results are good"
+            )
             records.append(failed)
         }
         return records
@@ -200,7 +208,8 @@ struct TestRunState {
     private mutating func add(_ problem: RunProblem) {
         let titles = problem.reports.map(\.title)
         let known = known.expectation(
-            for: problem.verdict == .crash ? "boot/report" : "boot/problem", seen: problem.verdict, titles: titles, in: context)
+            for: problem.verdict == .crash ? "boot/report" : "boot/problem", seen: problem.verdict, titles: titles,
+            in: context)
         if known?.verdict == problem.verdict { return }
         problems.append(problem)
     }
@@ -214,6 +223,6 @@ struct TestRunState {
     }
 
     private static func tail(of path: String) -> [String] {
-        ((try? Files.text(path)) ?? "").split(separator: "\n").suffix(20).map(String.init)
+        ((try? Files.text(path)) ?? "").split(whereSeparator: \.isNewline).suffix(20).map(String.init)
     }
 }

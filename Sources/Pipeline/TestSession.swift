@@ -262,7 +262,8 @@ struct TestSession: MachineObserver {
         if current != nil {
             current?.reports.removeAll { $0.index == report.index }
             current?.reports.append(report)
-        } else if let last = outcomes.indices.last, outcomes[last].reports.contains(where: { $0.index == report.index }) {
+        } else if let last = outcomes.indices.last, outcomes[last].reports.contains(where: { $0.index == report.index })
+        {
             // It comes again because a panic followed from it.
             outcomes[last].reports.removeAll { $0.index == report.index }
             outcomes[last].reports.append(report)

@@ -22,7 +22,8 @@ struct Hmmlab: AsyncParsableCommand {
 }
 
 /// Runs a command's work and turns its error into sentences and an exit code.
-func report(_ terminal: Terminal, json: JSONOutput? = nil, _ work: () async throws -> HarnessCore.ExitCode) async throws {
+func report(_ terminal: Terminal, json: JSONOutput? = nil, _ work: () async throws -> HarnessCore.ExitCode) async throws
+{
     let code: HarnessCore.ExitCode
     do {
         code = try await work()
@@ -43,7 +44,8 @@ struct JSONOutput: ExpressibleByArgument {
         path = argument
     }
 
-    static let help = ArgumentHelp("Write the result as JSON to a file, or to standard output with -.", valueName: "file")
+    static let help = ArgumentHelp(
+        "Write the result as JSON to a file, or to standard output with -.", valueName: "file")
 
     func write(_ value: some Encodable) throws {
         let text = try JSON.text(value)
@@ -73,7 +75,8 @@ struct DoctorCommand: AsyncParsableCommand {
                 printResult(
                     missing.isEmpty
                         ? "Everything that hmmlab needs is here."
-                        : "\(missing.count) missing. next: apt-get install \(missing.compactMap(\.package).joined(separator: " "))")
+                        : "\(missing.count) missing. next: apt-get install \(missing.compactMap(\.package).joined(separator: " "))"
+                )
             }
             return missing.isEmpty ? .passed : .unavailable
         }
@@ -88,7 +91,8 @@ struct ListCommand: AsyncParsableCommand {
 
     @Argument(help: "What to list: tests, suites or flavours.") var subject: Subject
     @Option(name: .customLong("suite"), help: "Only tests of this suite; repeatable.") var suites: [String] = []
-    @Option(help: ArgumentHelp("Only tests that match this regular expression.", valueName: "regex")) var filter: String?
+    @Option(help: ArgumentHelp("Only tests that match this regular expression.", valueName: "regex")) var filter:
+        String?
     @Option(help: JSONOutput.help) var json: JSONOutput?
 
     func run() async throws {
@@ -98,10 +102,14 @@ struct ListCommand: AsyncParsableCommand {
             switch subject {
             case .flavours:
                 let flavours = try lab.flavours()
-                try show(flavours, key: "flavours") { "\($0.name.padded(8)) \($0.summary) [\($0.fragments.joined(separator: " "))]" }
+                try show(flavours, key: "flavours") {
+                    "\($0.name.padded(8)) \($0.summary) [\($0.fragments.joined(separator: " "))]"
+                }
             case .suites:
                 let suites = try await lab.catalog().suites
-                try show(suites, key: "suites") { "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)" }
+                try show(suites, key: "suites") {
+                    "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)"
+                }
             case .tests:
                 let tests = try await lab.catalog().tests(suites: suites, filter: filter)
                 try show(tests, key: "tests") { "\($0.id.padded(44)) \($0.summary)" }

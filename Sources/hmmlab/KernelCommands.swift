@@ -69,12 +69,15 @@ struct BaseList: AsyncParsableCommand {
                 printResult("The archive offers:")
                 if listing.offered.isEmpty { printResult("  nothing that is known here") }
                 for package in listing.offered {
-                    printResult("  debian:\(package.version.padded(24)) \(package.suite.padded(20)) \(package.size >> 20) MiB")
+                    printResult(
+                        "  debian:\(package.version.padded(24)) \(package.suite.padded(20)) \(package.size >> 20) MiB")
                 }
                 printResult("The cache holds:")
                 if listing.cached.isEmpty { printResult("  nothing yet") }
                 for base in listing.cached {
-                    printResult("  \(base.spec.description.padded(31)) \(base.version.padded(24)) commit \(base.commit.prefix(12))")
+                    printResult(
+                        "  \(base.spec.description.padded(31)) \(base.version.padded(24)) commit \(base.commit.prefix(12))"
+                    )
                 }
                 if let problem = listing.problem { terminal.show(problem) }
             }

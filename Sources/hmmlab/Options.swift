@@ -22,7 +22,9 @@ struct KernelOptionGroup: ParsableArguments {
             "Patches to apply: a folder, a quilt series file, an mbox, or git:PATH@BASE..TIP.", valueName: "series"))
     var series: String?
 
-    @Option(name: .customLong("upto"), help: ArgumentHelp("Stop after this patch of the series; 0 is the bare base.", valueName: "n"))
+    @Option(
+        name: .customLong("upto"),
+        help: ArgumentHelp("Stop after this patch of the series; 0 is the bare base.", valueName: "n"))
     var upTo: Int?
 
     @Option(help: "The flavour of the configuration (see hmmlab list flavours).", completion: .custom(completeFlavours))
@@ -36,7 +38,8 @@ struct KernelOptionGroup: ParsableArguments {
     var configFiles: [String] = []
 
     @Option(
-        name: .customLong("set"), help: ArgumentHelp("Set one symbol, such as CONFIG_KSM=y; repeatable.", valueName: "symbol=value"))
+        name: .customLong("set"),
+        help: ArgumentHelp("Set one symbol, such as CONFIG_KSM=y; repeatable.", valueName: "symbol=value"))
     var settings: [String] = []
 
     @Flag(help: "Look for a newer base in the archive now, whatever the age of the index.")

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import ProcessRunner
+import Testing
+
+/// The built hmmlab as people run it, on the machine's real cache.
+struct Tool {
+    let runner = ProcessRunner()
+    /// A folder for this test's files; removed with it.
+    let folder: String
+
+    init() throws {
+        folder = NSTemporaryDirectory() + "hmmlab-e2e-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: folder) }
+
+    /// The program that `scripts/test` has built.
+    static var binary: String {
+        get throws {
+            try #require(
+                ProcessInfo.processInfo.environment["HMMLAB_BINARY"],
+                "HMMLAB_BINARY does not name the built hmmlab: run these tests through scripts/test")
+        }
+    }
+
+    func command(_ arguments: [String], environment: [String: String?] = [:]) throws -> Command {
+        Command(try Self.binary, arguments, environment: environment, in: folder)
+    }
+
+    /// Runs hmmlab to its end; half an hour is enough for a cold cache.
+    func run(_ arguments: String..., environment: [String: String?] = [:]) async throws -> CommandOutput {
+        try await runner.run(command(arguments, environment: environment), deadline: .seconds(3000))
+    }
+
+    /// The QEMU processes whose command line has a text.
+    func guests(with text: String) async throws -> [Int32] {
+        let output = try await runner.run(Command("pgrep", ["-f", "qemu-system.*\(text)"]))
+        return output.standardOutput.split(separator: "\n").compactMap { Int32($0) }
+    }
+
+    /// Waits until something holds, for half a minute at most.
+    func wait(_ condition: () async throws -> Bool) async throws -> Bool {
+        for _ in 0..<600 {
+            if try await condition() { return true }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        return false
+    }
+
+    /// A patch file with one change to one file of the kernel, from `git diff`-like text.
+    func patch(_ name: String, _ text: String) throws -> String {
+        let path = "\(folder)/\(name)"
+        try Files.write(text, to: path)
+        return path
+    }
+}
+
+/// What the tests read of a run's JSON.
+struct RunDocument: Decodable {
+    struct Test: Decodable {
+        var id: String
+        var suite: String
+        var verdict: String
+        var outcome: String
+        var explanation: String
+        var boot: Int
+        var reports: [Report]
+    }
+    struct Report: Decodable {
+        var title: String
+        var kind: String
+        var text: String
+    }
+    struct Summary: Decodable {
+        var total: Int
+        var unexpected: [String]
+        var exitCode: Int32
+    }
+    var schema: Int
+    var folder: String
+    var tests: [Test]
+    var summary: Summary
+
+    init(path: String) throws { self = try JSON.value(RunDocument.self, from: try Files.bytes(path)) }
+}
