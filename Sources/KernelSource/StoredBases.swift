@@ -21,7 +21,9 @@ extension ObjectStore {
         }.sorted { ($0.importedAt, $1.identifier) > ($1.importedAt, $0.identifier) }
     }
 
-    /// Publishes a base; from here on it exists. The caller holds the store's lock.
+    /// Publishes a base; from here on it exists.
+    ///
+    /// The caller holds the store's lock.
     func publish(_ base: Base) async throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -46,7 +48,9 @@ extension ObjectStore {
         try? FileManager.default.removeItem(atPath: file)
     }
 
-    /// Forgets a base's name; its objects stay. The caller holds the store's lock.
+    /// Forgets a base's name; its objects stay.
+    ///
+    /// The caller holds the store's lock.
     func forget(_ base: Base) async throws {
         try await runner.check(command(["update-ref", "-d", Self.reference(base.identifier)]))
     }

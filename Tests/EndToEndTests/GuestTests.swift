@@ -4,7 +4,9 @@ import HarnessCore
 import ProcessRunner
 import Testing
 
-/// Real kernels in real guests. One after the other: each boots guests that want both of a small machine's cores.
+/// Real kernels in real guests.
+///
+/// One after the other: each boots guests that want both of a small machine's cores.
 @Suite(.serialized) struct GuestTests {
     let tool: Tool
 
