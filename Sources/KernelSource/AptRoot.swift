@@ -18,16 +18,7 @@ struct AptRoot: Sendable {
     func prepare(_ mirror: DebianMirror, keyring: String) async throws {
         let architecture = try await runner.check(Command("dpkg", ["--print-architecture"]))
             .trimmingCharacters(in: .whitespacesAndNewlines)
-        for place in ["state/lists/partial", "cache/archives/partial"] {
-            do {
-                try FileManager.default.createDirectory(
-                    atPath: "\(folder)/\(place)", withIntermediateDirectories: true)
-            } catch {
-                throw LabError(
-                    "cache-unwritable", "The cache folder \(folder)/\(place) cannot be made",
-                    cause: error.localizedDescription, next: "Set XDG_CACHE_HOME to a folder that you can write.")
-            }
-        }
+        for place in ["state/lists/partial", "cache/archives/partial"] { try makeFolder("\(folder)/\(place)") }
         try Files.write("", to: folder + "/state/status")
         try Files.write(mirror.sourcesList(keyring: keyring, architecture: architecture), to: folder + "/sources.list")
         try Files.write(configuration, to: folder + "/apt.conf")
@@ -121,9 +112,11 @@ struct AptRoot: Sendable {
     /// Downloads one package, verified by apt against the signed index.
     ///
     /// - Parameters:
+    ///   - package: a package in the index.
     ///   - target: an empty folder.
     ///   - onProgress: receives fractions from 0 to 1.
     /// - Returns: the path of the .deb, or what failed.
+    /// - Throws: ``LabError`` `tool-missing`, `tool-failed`.
     func download(
         _ package: ArchivePackage, into target: String, onProgress: @escaping @Sendable (Double) -> Void
     ) async throws -> Result<String, AptOutput.Failure> {

@@ -4,7 +4,7 @@ import Foundation
 
 /// A kernel source tree in the local object store: what a ``BaseSpec`` meant when it was resolved.
 public struct Base: Sendable, Hashable, Codable {
-    /// The specification that led here first.
+    /// The specification that was resolved; in a listing, the one that brought the base into the store.
     public var spec: BaseSpec
     /// A name for cache folders and refs, made of letters, digits, `.`, `_` and `-`: `debian-6.12.117-1-deb12u1`,
     /// `git-` and the commit, `dir-` and the tree, `tar-` and the archive's digest.

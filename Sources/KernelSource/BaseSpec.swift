@@ -37,6 +37,7 @@ public enum BaseSpec: Sendable, Hashable {
     /// Reads a specification as people write it.
     ///
     /// - Parameters:
+    ///   - text: one of ``forms``.
     ///   - currentDirectory: where relative paths start.
     ///   - home: what a leading `~/` stands for; a shell leaves it alone after `git:`.
     /// - Throws: ``LabError`` `base-spec-invalid`, which lists the forms.

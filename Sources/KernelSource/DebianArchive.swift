@@ -44,7 +44,9 @@ struct DebianArchive: Sendable {
         return try? JSON.value(DebianIndex.self, from: data)
     }
 
-    /// What the archive offers. An index that cannot be refreshed is used as it is, with the problem beside it.
+    /// Finds out what the archive offers.
+    ///
+    /// An index that cannot be refreshed is used as it is, with the problem beside it.
     ///
     /// - Throws: ``LabError`` `network-unreachable`, `archive-refused`, `mirror-unknown`, `keyring-missing`,
     ///   `tool-missing` if there is no index at all.

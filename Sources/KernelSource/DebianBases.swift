@@ -8,7 +8,7 @@ extension KernelSources {
 
     func resolve(_ choice: BaseSpec.DebianChoice, _ spec: BaseSpec, _ refresh: RefreshPolicy) async throws -> Base {
         let stored = try await newestStored(choice)
-        // A version never changes, so the archive has nothing to add.
+        // What has this version never changes, so the archive has nothing to add.
         if case .version = choice, let stored { return stored }
         if refresh == .never {
             if let stored { return stored }
@@ -33,14 +33,19 @@ extension KernelSources {
             state = try await archive.state(.always)
         }
         for _ in 1...2 {
-            guard let package = state.index.best(choice) else { break }
+            guard let package = state.index.best(choice) else {
+                guard let stored else { throw try await unknown(choice, spec, state) }
+                return warned(stored, instead: spec, "The archive no longer offers it")
+            }
             if let stored, try await covers(stored, package) { return stored }
             if let base = try await importPackage(package, spec) { return base }
             // A new point release has pushed this one out since the index was read.
             state = try await archive.state(.always)
         }
-        guard let stored else { throw try await unknown(choice, spec, state) }
-        return warned(stored, instead: spec, "The archive no longer offers it")
+        throw LabError(
+            "archive-refused", "The package archive does not deliver what it lists for \(spec)",
+            cause: "The file is not there, although the archive's index is new.",
+            next: "Try again in an hour, when the mirror may be complete, or set HMMLAB_MIRROR to another one.")
     }
 
     private func warned(_ base: Base, instead spec: BaseSpec, _ reason: String) -> Base {
@@ -85,6 +90,7 @@ extension KernelSources {
         _ choice: BaseSpec.DebianChoice, _ spec: BaseSpec, _ state: DebianArchive.State
     ) async throws -> LabError {
         var cause = state.index.packages.isEmpty ? "The archive offers no linux-source." : ""
+        var example = state.index.best(.latest).map { "debian:\($0.series)" } ?? "git:PATH@REV"
         if case .version(let version) = choice {
             let series = version.split(separator: ".").prefix(2).map { $0.prefix { $0.isNumber } }.joined(
                 separator: ".")
@@ -93,11 +99,11 @@ extension KernelSources {
                 cause =
                     "Of \(series) the archive offers \(versions.joined(separator: ", ")). "
                     + "Old point releases leave it when new ones come."
+                example = "debian:\(series)"
             }
         }
         if cause.isEmpty { cause = "The archive offers \(state.index.overview)." }
         if let problem = state.problem { cause += "\n\(problem.sentence), so this may be out of date." }
-        let example = state.index.best(.latest).map { "debian:\($0.series)" } ?? "git:PATH@REV"
         return LabError(
             "base-unknown", exit: .usage, "There is no \(spec)", cause: cause + "\n" + (try await cachedVersions()),
             next: "Use one of these, such as \(example).")

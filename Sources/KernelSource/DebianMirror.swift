@@ -21,8 +21,11 @@ struct DebianMirror: Sendable, Equatable {
 
     /// Finds the mirror.
     ///
-    /// - Parameter override: the value of `HMMLAB_MIRROR`: the archive's address, then optionally the security
-    ///   archive's, separated by a space.
+    /// - Parameters:
+    ///   - override: the value of `HMMLAB_MIRROR`: the archive's address, then optionally the security archive's,
+    ///     separated by a space.
+    ///   - runner: starts apt.
+    /// - Returns: the mirror.
     /// - Throws: ``LabError`` `mirror-unknown`, `mirror-invalid`, `tool-missing`.
     static func find(override: String?, runner: ProcessRunner) async throws -> DebianMirror {
         if let override, !override.isEmpty {
@@ -130,6 +133,7 @@ struct DebianMirror: Sendable, Equatable {
     /// - Parameters:
     ///   - keyring: the keys that every suite must be signed with.
     ///   - architecture: whose index to fetch; linux-source itself is in all of them.
+    /// - Returns: one line for each suite.
     func sourcesList(keyring: String, architecture: String) -> String {
         suites.map { "deb [arch=\(architecture) signed-by=\(keyring)] \($0.address) \($0.release) main\n" }.joined()
     }

@@ -18,6 +18,8 @@ public struct KernelSources: Sendable {
     /// Sources in a cache.
     ///
     /// - Parameters:
+    ///   - cache: where everything is kept.
+    ///   - runner: starts git, tar and apt.
     ///   - progress: told about steps, and warned where something older than asked for is used.
     ///   - environment: only `HMMLAB_MIRROR` is read.
     public init(
@@ -50,17 +52,21 @@ public struct KernelSources: Sendable {
     ///   `folder-missing`, `archive-missing`, `archive-unreadable`, `base-not-kernel`, `tool-missing`, ...
     public func resolve(_ spec: BaseSpec, refresh: RefreshPolicy = .whenStale) async throws -> Base {
         try await store.prepare()
-        switch spec {
-        case .debian(let choice): return try await resolve(choice, spec, refresh)
-        case .git(let repository, let revision):
-            return try await orStored(spec, ["repository-missing"]) {
-                try await importCommit(revision, of: repository, spec)
+        cache.sweepStaging()
+        var base =
+            switch spec {
+            case .debian(let choice): try await resolve(choice, spec, refresh)
+            case .git(let repository, let revision):
+                try await orStored(spec, "repository-missing") {
+                    try await importCommit(revision, of: repository, spec)
+                }
+            case .directory(let path):
+                try await orStored(spec, "folder-missing") { try await importDirectory(path, spec) }
+            case .tar(let path):
+                try await orStored(spec, "archive-missing") { try await importArchive(path, spec) }
             }
-        case .directory(let path):
-            return try await orStored(spec, ["folder-missing"]) { try await importDirectory(path, spec) }
-        case .tar(let path):
-            return try await orStored(spec, ["archive-missing"]) { try await importArchive(path, spec) }
-        }
+        base.spec = spec
+        return base
     }
 
     /// What the archive offers and what the store holds.
@@ -96,8 +102,8 @@ public struct KernelSources: Sendable {
         let tip = try await source.commit(tip)
         let fork = try await source.fork(of: source.commit(base), and: tip)
         try await store.exclusively {
-            try store.removeLocks()
-            if try await store.holds(tip), try await store.holds(fork.commit) { return }
+            store.removeLocks()
+            if try await store.distance(from: fork.commit, to: tip) == fork.distance { return }
             try await store.fetch(tip, depth: fork.distance + 1, from: source)
         }
         return (fork.commit, tip)
@@ -105,11 +111,11 @@ public struct KernelSources: Sendable {
 
     /// Falls back to a base that was resolved from the same specification before, if its source is gone now.
     private func orStored(
-        _ spec: BaseSpec, _ codes: Set<String>, _ body: () async throws -> Base
+        _ spec: BaseSpec, _ code: String, _ body: () async throws -> Base
     ) async throws -> Base {
         do {
             return try await body()
-        } catch let error as LabError where codes.contains(error.code) {
+        } catch let error as LabError where error.code == code {
             guard let base = try await store.bases().first(where: { $0.spec == spec }) else { throw error }
             progress(.warning("\(error.sentence); using \(base.identifier) from the cache"))
             return base

@@ -12,7 +12,7 @@ extension KernelSources {
         let identifier = "git-\(commit.prefix(16))"
         if let known = try await store.bases().first(where: { $0.spec == spec && $0.commit == commit }) { return known }
         return try await store.exclusively {
-            try store.removeLocks()
+            store.removeLocks()
             if try await !store.holds(commit) {
                 progress(.step("Reading \(commit.prefix(12)) from \(path)"))
                 try await store.fetch(commit, depth: 1, from: repository)
@@ -41,7 +41,7 @@ extension KernelSources {
         let kernel = try KernelVersion.of(folder: path, named: path)
         let workspace = Base.workspace("dir", path: path)
         return try await store.exclusively {
-            try store.removeLocks()
+            store.removeLocks()
             progress(.step("Reading \(path)"))
             let imported = try await store.importFolder(
                 path, named: path, index: "\(store.gitDirectory)/hmmlab/\(workspace).index",
@@ -77,24 +77,28 @@ extension KernelSources {
     /// Imports a folder that is made for the purpose, and keeps it as the worktree.
     ///
     /// - Parameters:
+    ///   - identifier: the base's identifier, which is its workspace too.
+    ///   - spec: what was asked for.
+    ///   - origin: the suite, if it is a package.
     ///   - version: the base's version, from the kernel's.
     ///   - message: the commit's message, from the kernel's version.
     ///   - unpack: fills an empty folder and returns the top of the sources in it.
+    /// - Returns: the base, which the store may have had already.
+    /// - Throws: ``LabError`` `base-not-kernel`, `disk-full`, `import-failed`; what `unpack` throws.
     func importUnpacked(
         _ identifier: String, _ spec: BaseSpec, origin: String? = nil, version: @Sendable (String) -> String,
         message: @Sendable (String) -> String, unpack: @Sendable (String) async throws -> String
     ) async throws -> Base {
         let stored = { @Sendable in try await store.bases().first { $0.identifier == identifier } }
         if let known = try await stored() { return known }
-        cache.sweepStaging()
         let staging = try cache.stagingFolder()
         defer { try? FileManager.default.removeItem(atPath: staging) }
         let index = staging + "/index"
         let (base, folder) = try await store.exclusively { () -> (Base, String?) in
             if let known = try await stored() { return (known, nil) }
-            try store.removeLocks()
+            store.removeLocks()
             let place = staging + "/unpacked"
-            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+            try makeFolder(place)
             let folder = try await unpack(place)
             let kernel = try KernelVersion.of(folder: folder, named: spec.description)
             progress(.step("Importing Linux \(kernel) into the store"))

@@ -26,9 +26,11 @@ public struct ObjectStore: Sendable {
     /// A git command on the store that no setting of the person or the calling environment can influence.
     ///
     /// - Parameters:
+    ///   - arguments: git's arguments.
     ///   - index: the index file to use instead of the store's own.
     ///   - workTree: the folder to work in, which is also where the command runs.
     ///   - environment: further variables.
+    /// - Returns: the command, yet to be run.
     public func command(
         _ arguments: [String], index: String? = nil, workTree: String? = nil, environment: [String: String] = [:]
     ) -> Command {
@@ -59,13 +61,13 @@ public struct ObjectStore: Sendable {
     /// thus says that the rest is there.
     func prepare() async throws {
         if isComplete { return }
+        _ = try cache.folder("locks")
         try await exclusively {
             if isComplete { return }
-            _ = try cache.folder()
             let initialize = Command(
                 "git", ["init", "--quiet", "--bare", "--template=", gitDirectory],
                 environment: GitEnvironment.isolated())
-            try removeLocks()
+            removeLocks()
             try await runner.check(initialize)
             try Files.write(Self.configuration, to: gitDirectory + "/config")
             try Files.write(Self.attributes, to: gitDirectory + "/info/attributes")
@@ -113,7 +115,7 @@ public struct ObjectStore: Sendable {
     }
 
     /// Removes lock files that a killed git left where only the holder of the store's lock writes.
-    func removeLocks() throws {
+    func removeLocks() {
         var places = ["config.lock", "HEAD.lock", "shallow.lock", "packed-refs.lock"]
         for folder in ["refs/hmmlab/base", "refs/hmmlab/fetched"] {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: gitDirectory + "/" + folder)) ?? []
@@ -131,6 +133,19 @@ func withFileLock<Result: Sendable>(
     let result = try await body()
     withExtendedLifetime(lock) {}
     return result
+}
+
+/// Makes a folder and those above it.
+///
+/// - Throws: ``LabError`` `cache-unwritable`.
+func makeFolder(_ path: String) throws {
+    do {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+        throw LabError(
+            "cache-unwritable", "The folder \(path) cannot be made", cause: error.localizedDescription,
+            next: "Set XDG_CACHE_HOME to a folder that you can write.")
+    }
 }
 
 /// Removes the lock that a killed git left on an index file; the caller holds hmmlab's own lock, so nobody else uses it.

@@ -6,12 +6,17 @@ import ProcessRunner
 extension ObjectStore {
     /// The bases in the store, the newest import first.
     ///
-    /// - Throws: ``LabError`` `tool-missing`, `tool-failed`.
+    /// - Throws: ``LabError`` `tool-missing`, `store-damaged`.
     public func bases() async throws -> [Base] {
         guard Files.exists(gitDirectory + "/refs") else { return [] }
-        let lines = try await runner.check(
+        let output = try await runner.run(
             command(["for-each-ref", "--format=%(*objectname) %(contents:subject)", "refs/hmmlab/base"]))
-        return lines.split(separator: "\n").compactMap { line -> Base? in
+        guard output.ending.isSuccess else {
+            throw LabError(
+                "store-damaged", "The store of bases is damaged", cause: output.standardError,
+                next: "Remove \(gitDirectory); bases are fetched again when they are needed.")
+        }
+        return output.standardOutput.split(separator: "\n").compactMap { line -> Base? in
             let parts = line.split(separator: " ", maxSplits: 1)
             // A record of another version of hmmlab, or one whose commit is not the tagged one, counts as absent.
             guard parts.count == 2, let base = try? JSON.value(Base.self, from: Data(parts[1].utf8)),
@@ -21,7 +26,7 @@ extension ObjectStore {
         }.sorted { ($0.importedAt, $1.identifier) > ($1.importedAt, $0.identifier) }
     }
 
-    /// Publishes a base; from here on it exists.
+    /// Publishes a base, which exists from here on.
     ///
     /// The caller holds the store's lock.
     func publish(_ base: Base) async throws {
@@ -48,7 +53,7 @@ extension ObjectStore {
         try? FileManager.default.removeItem(atPath: file)
     }
 
-    /// Forgets a base's name; its objects stay.
+    /// Forgets a base's name but keeps its objects.
     ///
     /// The caller holds the store's lock.
     func forget(_ base: Base) async throws {

@@ -25,20 +25,20 @@ extension ObjectStore {
     ///   - name: what people call it.
     ///   - index: the index file; one that a former import of the same folder left saves reading unchanged files.
     ///   - message: the commit's message.
+    /// - Returns: the commit and its tree.
     /// - Throws: ``LabError`` `disk-full`, `import-failed`.
     func importFolder(_ folder: String, named name: String, index: String, message: String) async throws -> ImportedTree
     {
         try Files.requireSpace(Self.importSpace, at: gitDirectory, for: "the import of \(name)")
         sweepTemporaryFiles()
         try await clearGitLock(of: index)
-        try FileManager.default.createDirectory(
-            atPath: (index as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+        try makeFolder((index as NSString).deletingLastPathComponent)
         do {
             do {
                 return try await commitFolder(folder, index, message)
             } catch let error as LabError where error.code == "tool-failed" && Files.exists(index) {
                 // The index may be torn, or speak of objects that are gone.
-                try FileManager.default.removeItem(atPath: index)
+                try? FileManager.default.removeItem(atPath: index)
                 return try await commitFolder(folder, index, message)
             }
         } catch let error as LabError where error.code == "tool-failed" {

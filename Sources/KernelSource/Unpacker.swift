@@ -10,12 +10,15 @@ struct Unpacker: Sendable {
     /// Space for an unpacked kernel with its archive beside it, in bytes.
     static let space: Int64 = 2 << 30
 
-    /// Unpacks a tar archive, compressed or not, and returns the folder that holds its top level.
+    /// Unpacks a tar archive, compressed or not.
     ///
     /// An archive whose files all lie in one folder is that folder. GNU tar itself keeps members inside the target,
     /// whatever `..`, absolute names or symbolic links they hold.
     ///
-    /// - Parameter target: an empty folder.
+    /// - Parameters:
+    ///   - file: the archive.
+    ///   - target: an empty folder.
+    /// - Returns: the folder that holds the top level.
     /// - Throws: ``LabError`` `archive-missing`, `archive-unreadable`, `tool-missing`, `disk-full`.
     func tar(_ file: String, into target: String) async throws -> String {
         guard Files.exists(file), !Files.isFolder(file) else {
@@ -37,21 +40,22 @@ struct Unpacker: Sendable {
                 cause: output.standardError.trimmingCharacters(in: .newlines),
                 next: "Name a complete archive of type .tar, .tar.gz, .tar.xz or .tar.zst.")
         }
-        let names = try FileManager.default.contentsOfDirectory(atPath: target)
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: target)) ?? []
         if names.count == 1, let only = names.first, Files.isFolder("\(target)/\(only)") { return "\(target)/\(only)" }
         return target
     }
 
-    /// Unpacks the source archive inside a linux-source package and returns the top folder.
+    /// Unpacks the source archive inside a linux-source package.
     ///
-    /// - Parameter target: an empty folder.
+    /// - Parameters:
+    ///   - package: the .deb.
+    ///   - target: an empty folder.
+    /// - Returns: the top folder of the sources.
     /// - Throws: ``LabError`` `package-unreadable`, and what ``tar(_:into:)`` throws.
     func linuxSource(package: String, into target: String) async throws -> String {
         let parts = target + "/package"
         let sources = target + "/sources"
-        for folder in [parts, sources] {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        }
+        for folder in [parts, sources] { try makeFolder(folder) }
         try await runner.check(Command("dpkg-deb", ["-x", package, parts], environment: ["LC_ALL": "C"]))
         let place = parts + "/usr/src"
         let names = (try? FileManager.default.contentsOfDirectory(atPath: place)) ?? []

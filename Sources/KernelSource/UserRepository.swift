@@ -110,6 +110,12 @@ extension ObjectStore {
         return list.ending.isSuccess && !list.standardOutput.isEmpty
     }
 
+    /// How many commits lie above the first up to the second, as far as the store knows; nil if it lacks either.
+    func distance(from base: String, to tip: String) async throws -> Int? {
+        let output = try await runner.run(command(["rev-list", "--count", "\(base)..\(tip)"]))
+        return Int(output.standardOutput.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+
     /// Takes commits out of the `shallow` file (gitrepository-layout(5)) whose parents are in the store after all.
     ///
     /// A fetch with a depth marks its last generation as parentless even where an earlier fetch brought the parents,
@@ -130,7 +136,7 @@ extension ObjectStore {
         }
         guard kept.count < marked.count else { return }
         if kept.isEmpty {
-            try FileManager.default.removeItem(atPath: file)
+            try? FileManager.default.removeItem(atPath: file)
         } else {
             try Files.write(kept.joined(separator: "\n") + "\n", to: file)
         }

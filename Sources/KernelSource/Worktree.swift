@@ -35,6 +35,7 @@ public struct Worktree: Sendable {
     /// - Parameters:
     ///   - commit: a commit or tree in the store.
     ///   - body: receives ``path``.
+    /// - Returns: what the closure returns.
     /// - Throws: ``LabError`` `disk-full`, `checkout-failed`, `lock-failed`; what the closure throws.
     public func withCheckout<Result: Sendable>(
         of commit: String, _ body: @Sendable (String) async throws -> Result
@@ -55,12 +56,7 @@ public struct Worktree: Sendable {
             try Files.requireSpace(Self.checkoutSpace, at: store.gitDirectory, for: "the checkout in \(path)")
             store.progress(.step("Checking out the sources"))
         }
-        do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw LabError(
-                "checkout-failed", "The source folder \(path) cannot be made", cause: error.localizedDescription)
-        }
+        try makeFolder(path)
         try await clearGitLock(of: index)
         // Learns new stamps of files whose content is still right; a failure means that some are not, or a torn index.
         _ = try await store.runner.run(command(["update-index", "-q", "--really-refresh"]))
@@ -74,7 +70,8 @@ public struct Worktree: Sendable {
         guard output.ending.isSuccess else {
             throw LabError(
                 "checkout-failed", "\(commit) could not be checked out to \(path)", cause: output.standardError,
-                next: "Free some disk space, or remove \(path) to start afresh.")
+                next:
+                    "Free some disk space; if that is not it, remove \(store.gitDirectory), which is then filled anew.")
         }
         try await store.runner.check(command(["clean", "-ffdxq"]))
     }

@@ -104,6 +104,18 @@ import Testing
         #expect(try await bench.shell("GIT_DIR=cache/store.git git cat-file -e \"$1:mm/hmm.c\"", lower.base).isEmpty)
     }
 
+    @Test func aRangeBetweenTwoCommitsThatCameAlone() async throws {
+        let bench = try Bench()
+        try await makeRepository(bench)
+        let sources = bench.sources()
+        let ends = try await (sources.resolve(bench.spec("git:linux@v0")), sources.resolve(bench.spec("git:linux@v4")))
+        let range = try await sources.fetch(from: "v0", to: "v4", of: bench.folder + "/linux")
+        #expect(range.base == ends.0.commit && range.tip == ends.1.commit)
+        #expect(
+            try await bench.shell("GIT_DIR=cache/store.git git rev-list --count \"$1..$2\"", range.base, range.tip)
+                == "4\n")
+    }
+
     @Test func aRangeWhoseBaseIsNoAncestorStartsAtTheFork() async throws {
         let bench = try Bench()
         try await makeRepository(bench)

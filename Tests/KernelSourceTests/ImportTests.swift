@@ -157,6 +157,17 @@ import Testing
         try await bench.shell("rm -rf cache/store.git/objects cache/store.git/refs")
         let again = try await sources.resolve(bench.spec("dir:linux"))
         #expect(again.commit == base.commit)
+        // Names without the objects behind them are beyond repair, but not beyond words.
+        try await bench.shell("rm -rf cache/store.git/objects/??")
+        let error = try await #require(throws: LabError.self) { try await sources.store.bases() }
+        #expect(error.code == "store-damaged" && error.nextStep?.contains("store.git") == true)
+    }
+
+    @Test func aCacheThatCannotBeWritten() async throws {
+        let bench = try Bench()
+        try Files.write("a file", to: bench.folder + "/cache")
+        let error = try await #require(throws: LabError.self) { try await bench.sources().resolve(.directory("/")) }
+        #expect(error.code == "cache-unwritable" && error.nextStep?.contains("XDG_CACHE_HOME") == true)
     }
 
     @Test func theCallersGitVariablesChangeNothing() async throws {

@@ -15,7 +15,7 @@ final class LocalArchive: Sendable {
         try await bench.shell(
             """
             mkdir -p mirror/gpg mirror/debian; chmod 700 mirror/gpg; export GNUPGHOME=$PWD/mirror/gpg
-            gpg -q --batch --passphrase '' --quick-generate-key 'Archive <archive@localhost>' rsa2048 sign never
+            gpg -q --batch --passphrase '' --quick-generate-key 'Archive <archive@localhost>' ed25519 sign never
             gpg -q --export > mirror/keyring.gpg
             gpgconf --kill all
             """)
