@@ -12,13 +12,6 @@ public enum KernelCounters {
         (try? TextFile.read("/proc/vmstat")).flatMap { value(of: field, in: $0) }
     }
 
-    /// A file with a single number.
-    public static func number(_ path: String, file: String = #fileID, line: Int = #line) throws -> Int {
-        let text = try TextFile.read(path, file: file, line: line)
-        return try requireValue(
-            Int(text.prefix { $0.isNumber }), "\(path) holds a number", file: file, line: line)
-    }
-
     static func value(of field: String, in text: String) -> Int? {
         for line in text.split(separator: "\n") {
             let words = line.split { $0 == " " || $0 == ":" }

@@ -12,8 +12,6 @@ public enum KernelPages {
         /// Makes a set from the kernel's 64 bits.
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-        /// On one of the lists that reclaim walks.
-        public static let reclaimable = Flags(rawValue: 1 << 5)
         /// Anonymous memory.
         public static let anonymous = Flags(rawValue: 1 << 12)
         /// Of the hugetlb pool.

@@ -30,8 +30,10 @@ let mirrorHugeTests: [GuestTest] = [
         let mirror = try MirrorDevice(unit: 0)
         try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the memory is in huge pages")
         let before = try buffer.range.places()
+        let splits = KernelCounters.virtualMemory("thp_split_pmd")
         try mirror.expectReads(buffer.range, seed: 1, "the device reads what the CPU wrote")
         try mirror.fill(buffer.range, seed: 2)
+        expectEqual(KernelCounters.virtualMemory("thp_split_pmd"), splits, "the kernel split no huge mapping")
         buffer.range.expectHolds(seed: 2, "the CPU reads what the device wrote")
         try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the huge pages are still whole")
         try buffer.range.expectUnmoved(since: before, "no page moved")
@@ -46,7 +48,10 @@ let mirrorHugeTests: [GuestTest] = [
     ) {
         let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
         let mirror = try MirrorDevice(unit: 0)
+        let faults = KernelCounters.virtualMemory("thp_fault_alloc") ?? .max
         try mirror.fill(buffer.range.page(300), seed: 1, firstPage: 300)
+        expect(
+            (KernelCounters.virtualMemory("thp_fault_alloc") ?? 0) > faults, "the kernel counts a fault of a huge page")
         try buffer.range.expectFlags(.transparentHuge, "the whole range is one huge page")
         expectContiguous(try buffer.range.frames())
         buffer.range.page(300).expectHolds(seed: 1, firstPage: 300, "the CPU reads what the device wrote")
