@@ -77,6 +77,8 @@ struct TestSession: MachineObserver {
     private var splitters = [RunStream.standardOutput: LineSplitter(), .standardError: LineSplitter()]
     private var position = 0
     private var current: SessionOutcome?
+    /// Whether the console has shown the running test's end mark; the two channels may bring their news in either order.
+    private var sawEndMark = false
     /// Output that is not part of KTAP; kept apart so that a remark cannot break a result line.
     private var remarks: [String] = []
 
@@ -158,8 +160,9 @@ struct TestSession: MachineObserver {
             outcome.milliseconds = milliseconds
             current = outcome
             phase = .settling
+            if ending == .unkillable { return stop() }
             watchdog.testBegan(limit: .seconds(10), at: instant)
-            return ending == .unkillable ? stop() : []
+            return settle(at: instant, &watchdog)
         case .problem(let text): return problem(text)
         case .bye, .started, .file, .written, .fileFailed, .unknown: return []
         }
@@ -198,6 +201,7 @@ struct TestSession: MachineObserver {
         position += 1
         current = SessionOutcome(test: test, output: [], milliseconds: 0)
         remarks = []
+        sawEndMark = false
         phase = .running
         onEvent(.began(test))
         watchdog.testBegan(limit: .milliseconds(test.timeoutMilliseconds) + Self.grace, at: instant)
@@ -237,20 +241,22 @@ struct TestSession: MachineObserver {
             }
             take(event)
         }
-        if phase == .settling, let id = current?.test.id, Self.isEndMark(line.text, id) {
-            // A report may still be open: nothing follows it that would close it.
-            for event in parser.finish() { take(event) }
-            guard var outcome = current else { return actions }
-            outcome.output += remarks.prefix(Self.outputLimit - min(outcome.output.count, Self.outputLimit))
-            current = nil
-            close(outcome)
-            if outcome.reports.contains(where: \.isFinding) {
-                actions += stop()
-            } else {
-                actions += next(at: line.arrival, &watchdog)
-            }
+        if let id = current?.test.id, Self.isEndMark(line.text, id) {
+            sawEndMark = true
+            actions += settle(at: line.arrival, &watchdog)
         }
         return actions
+    }
+
+    /// Goes on to the next test once both channels agree that the last one is over.
+    private mutating func settle(at instant: MachineClock.Instant, _ watchdog: inout Watchdog) -> [MachineAction] {
+        guard phase == .settling, sawEndMark else { return [] }
+        // A report may still be open: nothing follows it that would close it.
+        for event in parser.finish() { take(event) }
+        guard var outcome = current else { return [] }
+        outcome.output += remarks.prefix(Self.outputLimit - min(outcome.output.count, Self.outputLimit))
+        close(outcome)
+        return outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
     }
 
     /// PID 1 writes `hmmlab: end ID` to /dev/kmsg when nothing of the test is left.

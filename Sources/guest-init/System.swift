@@ -90,7 +90,9 @@ enum System {
     ///
     /// Level 4 reaches the console of every kernel that shows warnings, which hmmlab's always do.
     static func log(_ text: String) {
-        let line = "<12>hmmlab: " + text.prefix(800)
+        // Without the newline the kernel keeps the record open for a continuation, and no console shows it until the
+        // next message comes (vprintk_store() in kernel/printk/printk.c).
+        let line = "<12>hmmlab: " + text.prefix(800) + "\n"
         if (try? write(line, to: "/dev/kmsg")) == nil { print("hmmlab: \(text)") }
     }
 }
