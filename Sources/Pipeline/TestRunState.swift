@@ -9,6 +9,12 @@ import VirtualMachine
 
 /// Boots guests one after the other until every test has a verdict.
 struct TestRunState {
+    /// 64 MiB of compressed memory as a swap area, for the tests that need one.
+    private static let swap = [
+        "sh", "-c",
+        "modprobe zram && echo 64M > /sys/block/zram0/disksize && mkswap /dev/zram0 > /dev/null && swapon /dev/zram0",
+    ]
+
     private let boots: GuestBoots
     private let known: KnownOutcomes
     private let keepGoing: Bool
@@ -56,7 +62,8 @@ struct TestRunState {
     private func boot(_ tests: ArraySlice<GuestTest>, _ index: Int) async throws -> Observed<TestSession> {
         let onEvent = onEvent
         let plan = SessionPlan(
-            modules: boots.modules, tests: Array(tests),
+            modules: boots.modules,
+            preparations: tests.contains { $0.requirements.contains("swap") } ? [Self.swap] : [], tests: Array(tests),
             environment: ["HMMLAB_DRIVER": boots.selection.driver.rawValue])
         let session = TestSession(plan) { event in
             switch event {

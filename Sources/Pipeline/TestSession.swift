@@ -9,6 +9,8 @@ import VirtualMachine
 struct SessionPlan: Sendable {
     /// Loaded in this order before the first test, unloaded in the opposite order after the last.
     var modules: [ModuleRequest]
+    /// Run after the modules are loaded; each has to end with status 0.
+    var preparations: [[String]] = []
     /// Run in this order.
     var tests: [GuestTest]
     /// Variables for every test.
@@ -59,6 +61,8 @@ struct TestSession: MachineObserver {
     private enum Phase: Equatable {
         case booting
         case loading(left: Int)
+        /// One of the preparations runs.
+        case preparing(left: Int)
         /// A test runs.
         case running
         /// It has ended; its end mark is not on the console yet.
@@ -137,7 +141,7 @@ struct TestSession: MachineObserver {
             onEvent(.booted(milliseconds: uptime))
             var actions = [send(.welcome)]
             if plan.modules.isEmpty {
-                actions += next(at: instant, &watchdog)
+                actions += prepare(left: plan.preparations.count, at: instant, &watchdog)
             } else {
                 phase = .loading(left: plan.modules.count)
                 actions.append(send(.loadModules(plan.modules)))
@@ -150,6 +154,8 @@ struct TestSession: MachineObserver {
             onEvent(.output(stream, bytes))
             take(lines: splitters[stream]?.feed(bytes) ?? [], from: stream)
             return []
+        case .ended(_, let ending, _) where isPreparing:
+            return prepared(ending, at: instant, &watchdog)
         case .ended(_, let ending, let milliseconds):
             guard phase == .running, var outcome = current else { return [] }
             for stream in [RunStream.standardOutput, .standardError] {
@@ -179,7 +185,7 @@ struct TestSession: MachineObserver {
                 phase = .loading(left: left - 1)
                 return []
             }
-            return next(at: instant, &watchdog)
+            return prepare(left: plan.preparations.count, at: instant, &watchdog)
         case .unloading(let left):
             if left > 1 {
                 phase = .unloading(left: left - 1)
@@ -188,6 +194,32 @@ struct TestSession: MachineObserver {
             return powerOff()
         default: return []
         }
+    }
+
+    private var isPreparing: Bool {
+        if case .preparing = phase { true } else { false }
+    }
+
+    private mutating func prepare(
+        left: Int, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
+    ) -> [MachineAction] {
+        guard left > 0 else { return next(at: instant, &watchdog) }
+        let command = plan.preparations[plan.preparations.count - left]
+        phase = .preparing(left: left)
+        watchdog.testBegan(limit: Self.grace * 2, at: instant)
+        return [send(.run(RunRequest(id: "prepare", command, timeoutMilliseconds: 20_000)))]
+    }
+
+    private mutating func prepared(
+        _ ending: RunEnding, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
+    ) -> [MachineAction] {
+        guard case .preparing(let left) = phase else { return [] }
+        if ending != .exited(0) {
+            let command = plan.preparations[plan.preparations.count - left].joined(separator: " ")
+            // The tests that need it say so themselves.
+            problems.append(SessionProblem(stage: "prepare", text: "`\(command)` did not succeed (\(ending))"))
+        }
+        return prepare(left: left - 1, at: instant, &watchdog)
     }
 
     private mutating func next(at instant: MachineClock.Instant, _ watchdog: inout Watchdog) -> [MachineAction] {
