@@ -26,6 +26,7 @@ struct StackDecoder: Sendable {
                     "\(artifact.modules)/lib/modules/\(artifact.release)", folder + "/report",
                 ]), deadline: .seconds(60))
         guard let output, output.ending.isSuccess, !output.standardOutput.isEmpty else { return text }
-        return output.standardOutput
+        // Objects are built beside the sources; people know files by their names in the tree.
+        return output.standardOutput.replacingOccurrences(of: "../src/", with: "")
     }
 }

@@ -16,11 +16,10 @@ struct TestRunState {
     ]
 
     private let boots: GuestBoots
-    private let known: KnownOutcomes
     private let keepGoing: Bool
     private let attempts: Int
     private let onEvent: @Sendable (TestEvent) -> Void
-    private let context: RunContext
+    private let judge: Judge
 
     private(set) var records: [TestRecord] = []
     private(set) var problems: [RunProblem] = []
@@ -30,11 +29,10 @@ struct TestRunState {
         onEvent: @escaping @Sendable (TestEvent) -> Void
     ) {
         self.boots = boots
-        self.known = known
         self.keepGoing = keepGoing
         self.attempts = attempts
         self.onEvent = onEvent
-        context = boots.context
+        judge = Judge(known: known, context: boots.context)
     }
 
     mutating func work(through tests: [GuestTest]) async throws {
@@ -52,15 +50,17 @@ struct TestRunState {
         }
         for test in left where fruitless >= attempts {
             let worst = problems.map(\.verdict).max() ?? .boot
-            add(
+            let record = judge.withExpectation(
                 TestRecord(
                     suite: test.suite, name: test.name, verdict: max(worst, .boot),
                     reason: "never ran: the guest did not get as far as the tests", boot: index))
+            records.append(record)
+            onEvent(.ended(record))
         }
     }
 
     private func boot(_ tests: ArraySlice<GuestTest>, _ index: Int) async throws -> Observed<TestSession> {
-        let onEvent = onEvent
+        let (onEvent, judge) = (onEvent, judge)
         let plan = SessionPlan(
             modules: boots.modules,
             preparations: tests.contains { $0.requirements.contains("swap") } ? [Self.swap] : [], tests: Array(tests),
@@ -70,6 +70,9 @@ struct TestRunState {
             case .booted(let milliseconds): onEvent(.booted(index, milliseconds: milliseconds))
             case .began(let test): onEvent(.began(test.id))
             case .report(let report, let test): onEvent(.report(title: report.title, test: test))
+            case .ended(let outcome) where outcome.ending != nil:
+                let findings = outcome.reports.map { KernelFinding($0, text: $0.text) }
+                for record in judge.records(of: outcome, findings, nil, boot: index) { onEvent(.ended(record)) }
             case .output, .ended: break
             }
         }
@@ -82,7 +85,11 @@ struct TestRunState {
         let observer = session.observer
         for outcome in observer.outcomes {
             let findings = try await findings(outcome.reports)
-            for record in records(of: outcome, findings, session, index) { add(record) }
+            let loss = outcome.ending == nil ? GuestLoss(ending: session.ending, expiry: session.expiry) : nil
+            let judged = judge.records(of: outcome, findings, loss, boot: index)
+            records += judged
+            // Those that ended by themselves were told when they ended.
+            if loss != nil { for record in judged { onEvent(.ended(record)) } }
         }
         for problem in observer.problems {
             let findings = try await findings(problem.report.map { [$0] } ?? [])
@@ -115,118 +122,23 @@ struct TestRunState {
         return nil
     }
 
-    private func records(
-        of outcome: SessionOutcome, _ findings: [KernelFinding], _ session: Observed<TestSession>, _ index: Int
-    ) -> [TestRecord] {
-        let test = outcome.test
-        let duration = Double(outcome.milliseconds) / 1000
-        var record = TestRecord(
-            suite: test.suite, name: test.name, verdict: .pass, output: outcome.output, duration: duration,
-            reports: findings, boot: index)
-        if outcome.reports.contains(where: \.isFinding) {
-            record.verdict = .crash
-            record.reason = findings.map(\.title).joined(separator: "; ")
-            return [record]
-        }
-        guard let ending = outcome.ending else {
-            if session.expiry == .test {
-                (record.verdict, record.reason) = (.timeout, "the guest did not answer after the test's time was up")
-            } else {
-                switch session.ending {
-                case .failed(let error): (record.verdict, record.reason) = (.infra, error.sentence)
-                case .reset: (record.verdict, record.reason) = (.crash, "the guest reset itself without a report")
-                case .poweredOff: (record.verdict, record.reason) = (.crash, "the guest powered off during the test")
-                case .stopped: (record.verdict, record.reason) = (.infra, "the guest was stopped during the test")
-                }
-            }
-            return [record]
-        }
-        switch ending {
-        case .timedOut:
-            (record.verdict, record.reason) = (.timeout, "it did not end within \(test.timeoutMilliseconds / 1000) s")
-        case .unkillable:
-            (record.verdict, record.reason) = (.timeout, "it hangs in the kernel: SIGKILL did not end it")
-        case .signalled(let number):
-            (record.verdict, record.reason) = (.fail, "it was ended by \(Self.signalName(number))")
-        case .exited(let status):
-            if test.form == .ktap { return ktap(record, status) }
-            (record.verdict, record.reason) = Self.judge(status: status, output: outcome.output)
-        }
-        return [record]
-    }
-
-    /// Our own tests: 0 pass, 4 skip (kselftest's number), anything else fail; the reason stands in the output.
-    static func judge(status: Int32, output: [String]) -> (Verdict, String) {
-        func first(_ mark: String) -> String? {
-            output.first { $0.hasPrefix(mark) }.map {
-                String($0.dropFirst(mark.count)).trimmingCharacters(in: .whitespaces)
-            }
-        }
-        switch status {
-        case 0:
-            // A test that has said FAIL cannot have passed, whatever its status.
-            return first("FAIL").map { (.fail, $0) } ?? (.pass, "")
-        case 4: return (.skip, first("SKIP:") ?? "no reason was given")
-        default: return (.fail, first("FAIL") ?? "it ended with status \(status) and no word")
-        }
-    }
-
-    private func ktap(_ record: TestRecord, _ status: Int32) -> [TestRecord] {
-        let document = KTAPReader.read(record.output.joined(separator: "\n"))
-        var records = document.records(suite: record.suite, boot: record.boot)
-        // One case was asked for: it keeps its own name, whatever the program calls it.
-        if records.count == 1 { records[0].name = record.name }
-        for index in records.indices {
-            records[index].duration = record.duration
-            if records[index].output.isEmpty { records[index].output = record.output }
-            records[index].reports = record.reports
-        }
-        if status != 0, status != 4, !records.contains(where: { $0.verdict >= .fail }) {
-            var failed = record
-            (failed.verdict, failed.reason) = (
-                .fail, "the program ended with status \(status) although its results are good"
-            )
-            records.append(failed)
-        }
-        return records
-    }
-
     private func findings(_ reports: [KernelReport]) async throws -> [KernelFinding] {
         var findings: [KernelFinding] = []
         for report in reports {
             let text = try await StackDecoder(lab: boots.lab, artifact: boots.kernel.artifact).decode(report.lines)
-            findings.append(
-                KernelFinding(title: report.title, kind: report.kind.rawValue, text: text, isFatal: report.isFatal))
+            findings.append(KernelFinding(report, text: text))
         }
         return findings
-    }
-
-    private mutating func add(_ record: TestRecord) {
-        var record = record
-        record.expectation =
-            known.expectation(
-                for: record.id, seen: record.verdict, titles: record.reports.map(\.title), in: context)
-            ?? record.expectation
-        records.append(record)
-        onEvent(.ended(record))
     }
 
     /// A known finding of the base outside any test, such as a warning at module unload, is left in the logs.
     private mutating func add(_ problem: RunProblem) {
         let titles = problem.reports.map(\.title)
-        let known = known.expectation(
+        let known = judge.known.expectation(
             for: problem.verdict == .crash ? "boot/report" : "boot/problem", seen: problem.verdict, titles: titles,
-            in: context)
+            in: judge.context)
         if known?.verdict == problem.verdict { return }
         problems.append(problem)
-    }
-
-    static func signalName(_ number: Int32) -> String {
-        let names: [Int32: String] = [
-            SIGSEGV: "SIGSEGV", SIGBUS: "SIGBUS", SIGABRT: "SIGABRT", SIGKILL: "SIGKILL", SIGILL: "SIGILL",
-            SIGFPE: "SIGFPE", SIGTERM: "SIGTERM", SIGPIPE: "SIGPIPE", SIGTRAP: "SIGTRAP",
-        ]
-        return names[number] ?? "signal \(number)"
     }
 
     private static func tail(of path: String) -> [String] {

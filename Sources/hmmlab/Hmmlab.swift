@@ -85,11 +85,11 @@ struct DoctorCommand: AsyncParsableCommand {
 
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List tests, suites or flavours.")
+        commandName: "list", abstract: "List tests, suites, flavours or machines.")
 
-    enum Subject: String, ExpressibleByArgument, CaseIterable { case tests, suites, flavours }
+    enum Subject: String, ExpressibleByArgument, CaseIterable { case tests, suites, flavours, machines }
 
-    @Argument(help: "What to list: tests, suites or flavours.") var subject: Subject
+    @Argument(help: "What to list: tests, suites, flavours or machines.") var subject: Subject
     @Option(name: .customLong("suite"), help: "Only tests of this suite; repeatable.") var suites: [String] = []
     @Option(help: ArgumentHelp("Only tests that match this regular expression.", valueName: "regex")) var filter:
         String?
@@ -105,6 +105,9 @@ struct ListCommand: AsyncParsableCommand {
                 try show(flavours, key: "flavours") {
                     "\($0.name.padded(8)) \($0.summary) [\($0.fragments.joined(separator: " "))]"
                 }
+            case .machines:
+                let machines = try lab.machines()
+                try show(machines, key: "machines") { "\($0.name.padded(8)) \($0.summary)" }
             case .suites:
                 let suites = try await lab.catalog().suites
                 try show(suites, key: "suites") {
