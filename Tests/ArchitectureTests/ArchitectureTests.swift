@@ -26,7 +26,7 @@ import Testing
             "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "KernelBuild", "GuestImage",
             "GuestProtocol", "VirtualMachine", "QEMU", "KernelLog", "TestResults",
         ],
-        "hmmlab": ["Pipeline"],
+        "hmmlab": ["Pipeline", "HarnessCore"],
     ]
     /// Targets that run in the guest, or on both sides.
     static let guest = ["GuestProtocol", "KernelModules", "DeviceMirror", "GuestTestKit", "guest-init", "guest-tests"]
