@@ -77,7 +77,8 @@ let package = Package(
                 "GuestImage",
                 "GuestProtocol", "VirtualMachine", "QEMU", "KernelLog", "TestResults", toml,
             ]),
-        .executableTarget(name: "hmmlab", dependencies: ["Pipeline", "HarnessCore", parser, rainbow], swiftSettings: strict),
+        .executableTarget(
+            name: "hmmlab", dependencies: ["Pipeline", "HarnessCore", parser, rainbow], swiftSettings: strict),
 
         tests("GuestProtocol", ["GuestProtocol"]),
         tests("DeviceMirror", ["DeviceMirror", "CDeviceMirrorABI"]),

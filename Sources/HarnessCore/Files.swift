@@ -42,8 +42,10 @@ public enum Files {
     /// - Throws: ``LabError`` `file-unwritable`.
     public static func write(_ data: Data, to path: String) throws {
         do {
-            try FileManager.default.createDirectory(
-                atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+            let folder = (path as NSString).deletingLastPathComponent
+            if !folder.isEmpty {
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            }
             try data.write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
             throw LabError("file-unwritable", "\(path) cannot be written", cause: reason(error))

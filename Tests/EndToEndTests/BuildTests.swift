@@ -63,7 +63,7 @@ import Testing
         defer { tool.remove() }
         let clean = try await build()
         let expected = try Digest(ofFile: clean.kernel.vmlinux)
-        let series = try comment("#define HMMLAB_INTERRUPTED 1", in: "mm/hmm.c", subject: "interrupted")
+        let series = try comment("#define HMMLAB_INTERRUPTED 1", in: "mm/migrate_device.c", subject: "interrupted")
         for _ in 0..<4 {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: try Tool.binary)
@@ -106,7 +106,7 @@ import Testing
     @Test func aPatchThatDoesNotCompileIsNamed() async throws {
         defer { tool.remove() }
         let series = try comment(
-            "int hmmlab_broken(void) { return undeclared_thing; }", in: "mm/hmm.c", subject: "break-hmm")
+            "int hmmlab_broken(void) { return undeclared_thing; }", in: "mm/migrate_device.c", subject: "break-hmm")
         let output = try await tool.run("build", "--series", series)
         #expect(output.ending == .exited(2))
         #expect(output.standardError.contains("undeclared_thing"), "\(output.standardError)")

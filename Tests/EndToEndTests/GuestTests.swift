@@ -15,6 +15,7 @@ import Testing
     @Test func theMainJobPasses() async throws {
         defer { tool.remove() }
         let output = try await tool.run("test", "--json", "run.json", "--ktap", "run.ktap", "--junit", "run.xml")
+        #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
         let run = try RunDocument(path: tool.folder + "/run.json")
         for test in run.tests where test.outcome == "unexpected" {
             Issue.record("\(test.id): \(test.verdict): \(test.explanation)")

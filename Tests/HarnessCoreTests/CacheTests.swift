@@ -56,6 +56,13 @@ final class TemporaryCache: Sendable {
         #expect(error?.nextStep?.contains("XDG_CACHE_HOME") == true)
     }
 
+    @Test func aNameWithoutAFolderIsWrittenHere() throws {
+        let name = "hmmlab-relative-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: name) }
+        try Files.write("here", to: name)
+        #expect(try Files.text(FileManager.default.currentDirectoryPath + "/" + name) == "here")
+    }
+
     @Test func tooLittleSpaceSaysHowMuchIsNeeded() throws {
         let error = #expect(throws: LabError.self) { try Files.requireSpace(1 << 60, at: "/", for: "a build") }
         #expect(error?.code == "disk-full")
