@@ -137,6 +137,7 @@ struct SessionReportTests {
     @Test("from loading the driver that the console shows late is not the first test's")
     func lateReport() throws {
         var guest = ScriptedGuest(.of("a/b"))
+        guest.marksBegin = false
         _ = try guest.boot()
         _ = guest.print(try Console.crash("warning"))
         _ = guest.print("[   98.000000] hmmlab: end load:test_hmm")

@@ -21,6 +21,8 @@ struct ScriptedGuest {
     private(set) var watchdog: Watchdog
     /// The instant of everything that comes next.
     var now: MachineClock.Instant
+    /// Whether PID 1's mark at a test's begin is on the console at once.
+    var marksBegin = true
     private let told = LockedValue([SessionEvent]())
 
     init(_ plan: SessionPlan) {
@@ -75,15 +77,20 @@ struct ScriptedGuest {
     mutating func finish() { session.finish() }
 
     mutating func observe(_ event: MachineEvent) -> [Deed] {
-        session.observe(event, watchdog: &watchdog).map { action in
-            switch action {
-            case .stopAfterReport: return .stopAfterReport
-            case .stop: return .stop
-            case .send(let bytes):
-                var decoder = MessageDecoder<HostMessage>()
-                guard case .message(let message)? = decoder.feed(bytes).first else { return .sendGarbage }
-                return .send(message)
-            }
+        var deeds = session.observe(event, watchdog: &watchdog).map(Self.deed)
+        guard marksBegin else { return deeds }
+        for case .send(.run(let request)) in deeds { deeds += print("[   90.000000] hmmlab: begin \(request.id)") }
+        return deeds
+    }
+
+    private static func deed(_ action: MachineAction) -> Deed {
+        switch action {
+        case .stopAfterReport: return .stopAfterReport
+        case .stop: return .stop
+        case .send(let bytes):
+            var decoder = MessageDecoder<HostMessage>()
+            guard case .message(let message)? = decoder.feed(bytes).first else { return .sendGarbage }
+            return .send(message)
         }
     }
 }
