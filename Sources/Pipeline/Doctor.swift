@@ -58,9 +58,12 @@ public struct Doctor: Sendable {
 
     /// The lines of scripts/dependencies.txt.
     static func dependencies(_ text: String) throws -> [(package: String, probe: String, purpose: String)] {
-        text.split(separator: "\n").filter { !$0.hasPrefix("#") }.compactMap { line in
+        try text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { line in
             let words = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: true).map(String.init)
-            guard words.count == 3 else { return nil }
+            guard words.count == 3 else {
+                throw LabError(
+                    "dependencies-bad", "A line of scripts/dependencies.txt is short of something", cause: String(line))
+            }
             return (words[0], words[1], words[2].trimmingCharacters(in: .whitespaces))
         }
     }

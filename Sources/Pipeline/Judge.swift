@@ -32,7 +32,9 @@ struct Judge: Sendable {
     func withExpectation(_ record: TestRecord) -> TestRecord {
         var record = record
         record.expectation =
-            known.expectation(for: record.id, seen: record.verdict, titles: record.reports.map(\.title), in: context)
+            known.expectation(
+                for: record.id, seen: record.verdict,
+                titles: record.reports.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title), in: context)
             ?? record.expectation
         return record
     }
@@ -47,7 +49,8 @@ struct Judge: Sendable {
             reports: findings, boot: index)
         if outcome.reports.contains(where: \.isFinding) {
             record.verdict = .crash
-            record.reason = findings.map(\.title).joined(separator: "; ")
+            record.reason = findings.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title).joined(
+                separator: "; ")
             return [record]
         }
         guard let ending = outcome.ending else {

@@ -49,7 +49,7 @@ public struct KnownOutcomes: Sendable {
     public init(path: String) throws {
         let text = try Files.text(path)
         do {
-            entries = try TOMLDecoder().decode(Document.self, from: text).known
+            entries = try TOMLDecoder(strictDecoding: true).decode(Document.self, from: text).known
         } catch {
             throw LabError("expectations-bad", exit: .usage, "\(path) cannot be understood", cause: "\(error)")
         }

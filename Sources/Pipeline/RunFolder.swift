@@ -21,7 +21,13 @@ public struct RunFolder: Sendable {
         format.timeZone = TimeZone(identifier: "UTC")
         format.dateFormat = "yyyyMMdd-HHmmss"
         let runs = try cache.folder("runs")
-        let id = "\(format.string(from: now))-\(getpid())"
+        let stem = "\(format.string(from: now))-\(getpid())"
+        var (id, count) = (stem, 1)
+        // mkdir(2) decides between two runs that begin within one second.
+        while mkdir("\(runs)/\(id)", 0o755) != 0, errno == EEXIST {
+            count += 1
+            id = "\(stem)-\(count)"
+        }
         let folder = RunFolder(id: id, path: try cache.folder("runs", id))
         prune(runs)
         let link = "\(runs)/.latest-\(getpid())"

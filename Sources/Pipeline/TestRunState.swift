@@ -43,7 +43,7 @@ struct TestRunState {
             let session = try await boot(left, index)
             let done = session.observer.outcomes.count
             try await settle(session, index)
-            left = left.dropFirst(done)
+            left = session.observer.left
             index += 1
             fruitless = done == 0 ? fruitless + 1 : 0
             if fruitless >= attempts || (!keepGoing && records.contains { $0.outcome == .unexpected }) { break }

@@ -81,6 +81,8 @@ struct TestSession: MachineObserver {
     private var splitters = [RunStream.standardOutput: LineSplitter(), .standardError: LineSplitter()]
     private var position = 0
     private var current: SessionOutcome?
+    /// Whether the console has shown the running test's begin mark; what it shows before is not the test's doing.
+    private var sawBeginMark = false
     /// Whether the console has shown the running test's end mark; the two channels may bring their news in either order.
     private var sawEndMark = false
     /// Output that is not part of KTAP; kept apart so that a remark cannot break a result line.
@@ -90,15 +92,11 @@ struct TestSession: MachineObserver {
     private(set) var problems: [SessionProblem] = []
     /// When the greeting came, in milliseconds of the guest's uptime.
     private(set) var bootMilliseconds: Int?
-    private(set) var kernelRelease: String?
 
     init(_ plan: SessionPlan, onEvent: @escaping @Sendable (SessionEvent) -> Void = { _ in }) {
         self.plan = plan
         self.onEvent = onEvent
     }
-
-    /// Whether everything in the plan was done and the guest was told to power off.
-    var isComplete: Bool { position == plan.tests.count && (phase == .poweringOff || phase == .over) && current == nil }
 
     /// The tests that were not begun.
     var left: ArraySlice<GuestTest> { plan.tests[min(position, plan.tests.count)...] }
@@ -123,7 +121,16 @@ struct TestSession: MachineObserver {
     /// Ends the session when the machine is gone: what the console still held back is a report, the running test is over.
     mutating func finish() {
         for event in parser.finish() { take(event) }
-        if let current { close(current) }
+        flushOutput()
+        if let outcome = current {
+            if sawBeginMark {
+                close(outcome)
+            } else {
+                // The guest was gone before the test began: it is still to be run.
+                current = nil
+                position -= 1
+            }
+        }
         phase = .over
     }
 
@@ -133,11 +140,10 @@ struct TestSession: MachineObserver {
         _ message: GuestMessage, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
     ) -> [MachineAction] {
         switch message {
-        case .hello(_, let release, let uptime):
+        case .hello(_, _, let uptime):
             guard phase == .booting else { return [] }
             watchdog.booted(at: instant)
             bootMilliseconds = uptime
-            kernelRelease = release
             onEvent(.booted(milliseconds: uptime))
             var actions = [send(.welcome)]
             if plan.modules.isEmpty {
@@ -157,14 +163,10 @@ struct TestSession: MachineObserver {
         case .ended(_, let ending, _) where isPreparing:
             return prepared(ending, at: instant, &watchdog)
         case .ended(_, let ending, let milliseconds):
-            guard phase == .running, var outcome = current else { return [] }
-            for stream in [RunStream.standardOutput, .standardError] {
-                if let rest = splitters[stream]?.finish() { take(lines: [rest], from: stream) }
-            }
-            outcome = current ?? outcome
-            outcome.ending = ending
-            outcome.milliseconds = milliseconds
-            current = outcome
+            guard phase == .running, current != nil else { return [] }
+            flushOutput()
+            current?.ending = ending
+            current?.milliseconds = milliseconds
             phase = .settling
             if ending == .unkillable { return stop() }
             watchdog.testBegan(limit: .seconds(10), at: instant)
@@ -233,6 +235,7 @@ struct TestSession: MachineObserver {
         position += 1
         current = SessionOutcome(test: test, output: [], milliseconds: 0)
         remarks = []
+        sawBeginMark = false
         sawEndMark = false
         phase = .running
         onEvent(.began(test))
@@ -244,6 +247,13 @@ struct TestSession: MachineObserver {
                         id: test.id, test.arguments, environment: plan.environment,
                         timeoutMilliseconds: test.timeoutMilliseconds, outputLimit: test.outputLimit)))
         ]
+    }
+
+    /// Takes in what the test printed without a newline at the end.
+    private mutating func flushOutput() {
+        for stream in [RunStream.standardOutput, .standardError] {
+            if let rest = splitters[stream]?.finish() { take(lines: [rest], from: stream) }
+        }
     }
 
     private mutating func take(lines: [String], from stream: RunStream) {
@@ -273,7 +283,10 @@ struct TestSession: MachineObserver {
             }
             take(event)
         }
-        if let id = current?.test.id, Self.isEndMark(line.text, id) {
+        if let id = current?.test.id, Self.isMark(line.text, "begin \(id)") {
+            for event in parser.finish() { take(event) }
+            sawBeginMark = true
+        } else if let id = current?.test.id, Self.isMark(line.text, "end \(id)") {
             sawEndMark = true
             actions += settle(at: line.arrival, &watchdog)
         }
@@ -285,28 +298,27 @@ struct TestSession: MachineObserver {
         guard phase == .settling, sawEndMark else { return [] }
         // A report may still be open: nothing follows it that would close it.
         for event in parser.finish() { take(event) }
-        guard var outcome = current else { return [] }
-        outcome.output += remarks.prefix(Self.outputLimit - min(outcome.output.count, Self.outputLimit))
+        guard let outcome = current else { return [] }
         close(outcome)
         return outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
     }
 
-    /// PID 1 writes `hmmlab: end ID` to /dev/kmsg when nothing of the test is left.
-    static func isEndMark(_ line: String, _ id: String) -> Bool { line.hasSuffix("hmmlab: end \(id)") }
+    /// Whether a line is a mark that PID 1 wrote through /dev/kmsg, or to the console where that is not possible.
+    ///
+    /// A program's own line that merely ends so is none.
+    static func isMark(_ line: String, _ text: String) -> Bool {
+        line == "hmmlab: \(text)" || line.hasSuffix("] hmmlab: \(text)")
+    }
 
     private mutating func take(_ event: ConsoleEvent) {
         guard case .ended(let report) = event else { return }
-        onEvent(.report(report, duringTest: current?.test.id))
-        if current != nil {
+        onEvent(.report(report, duringTest: sawBeginMark ? current?.test.id : nil))
+        if current != nil, sawBeginMark {
             current?.reports.removeAll { $0.index == report.index }
             current?.reports.append(report)
-        } else if let last = outcomes.indices.last, outcomes[last].reports.contains(where: { $0.index == report.index })
-        {
-            // It comes again because a panic followed from it.
-            outcomes[last].reports.removeAll { $0.index == report.index }
-            outcomes[last].reports.append(report)
         } else if report.isFinding {
-            let stage = bootMilliseconds == nil ? "boot" : position == 0 ? "load" : "unload"
+            let isBeforeTests = outcomes.isEmpty && (position == 0 || current != nil)
+            let stage = bootMilliseconds == nil ? "boot" : isBeforeTests ? "load" : "unload"
             problems.removeAll { $0.report?.index == report.index }
             problems.append(SessionProblem(stage: stage, text: report.title, report: report))
         }
@@ -315,6 +327,8 @@ struct TestSession: MachineObserver {
     // MARK: - ending
 
     private mutating func close(_ outcome: SessionOutcome) {
+        var outcome = outcome
+        outcome.output += remarks.prefix(Self.outputLimit - min(outcome.output.count, Self.outputLimit))
         current = nil
         outcomes.append(outcome)
         onEvent(.ended(outcome))

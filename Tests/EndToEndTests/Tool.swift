@@ -37,7 +37,7 @@ struct Tool {
 
     /// The QEMU processes whose command line has a text.
     func guests(with text: String) async throws -> [Int32] {
-        let output = try await runner.run(Command("pgrep", ["-f", "qemu-system.*\(text)"]))
+        let output = try await runner.run(Command("pgrep", ["-f", "[q]emu-system.*\(text)"]))
         return output.standardOutput.split(separator: "\n").compactMap { Int32($0) }
     }
 

@@ -18,7 +18,7 @@ struct JudgeTests {
             (127, ["SKIP: no"], .fail, "it ended with status 127 and no word"),
         ] as [(Int32, [String], Verdict, String)])
     func judge(status: Int32, output: [String], verdict: Verdict, reason: String) {
-        let judged = TestRunState.judge(status: status, output: output)
+        let judged = Judge.judge(status: status, output: output)
         #expect(judged.0 == verdict)
         #expect(judged.1 == reason)
     }
@@ -27,6 +27,6 @@ struct JudgeTests {
         "names the signal that ended it",
         arguments: [(11, "SIGSEGV"), (7, "SIGBUS"), (9, "SIGKILL"), (64, "signal 64")])
     func signals(number: Int32, name: String) {
-        #expect(TestRunState.signalName(number) == name)
+        #expect(Judge.signalName(number) == name)
     }
 }
