@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import GuestProtocol
 import HarnessCore
+import KernelLog
 import ProcessRunner
 import QEMU
 import VirtualMachine
