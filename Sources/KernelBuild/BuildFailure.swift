@@ -48,7 +48,10 @@ struct BuildFailure: Equatable {
         guard let number = rest.first, number.isNumber else { return nil }
         var file = line[..<first]
         if file.hasPrefix(source + "/") { file = file.dropFirst(source.count + 1) }
-        while file.hasPrefix("../") || file.hasPrefix("./") { file = file.drop { $0 != "/" }.dropFirst() }
+        // Objects lie beside the sources, so make names the sources ../src/FILE.
+        let beside = "../\(source.split(separator: "/").last ?? "")/"
+        if file.hasPrefix(beside) { file = file.dropFirst(beside.count) }
+        if file.hasPrefix("./") { file = file.dropFirst(2) }
         return (String(file), rest.contains(" error: "))
     }
 

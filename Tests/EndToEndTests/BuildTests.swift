@@ -27,8 +27,8 @@ import Testing
         return try JSON.value(Built.self, from: Data(output.standardOutput.utf8))
     }
 
-    /// Adds a comment to a file, as a patch that applies to any version: the file's first line is its SPDX line.
-    private func comment(_ text: String, in file: String, subject: String) throws -> String {
+    /// Adds a line to mm/migrate_device.c, at its first lines, which have been the same since the file was made.
+    private func series(adding text: String, subject: String) throws -> String {
         try tool.patch(
             "\(subject).patch",
             """
@@ -36,13 +36,14 @@ import Testing
             Subject: [PATCH] \(subject)
 
             ---
-             \(file) | 1 +
-            diff --git a/\(file) b/\(file)
-            --- a/\(file)
-            +++ b/\(file)
-            @@ -1,1 +1,2 @@
+            diff --git a/mm/migrate_device.c b/mm/migrate_device.c
+            --- a/mm/migrate_device.c
+            +++ b/mm/migrate_device.c
+            @@ -1,3 +1,4 @@
              // SPDX-License-Identifier: GPL-2.0
             +\(text)
+             /*
+              * Device Memory Migration functionality.
 
             """)
     }
@@ -63,7 +64,7 @@ import Testing
         defer { tool.remove() }
         let clean = try await build()
         let expected = try Digest(ofFile: clean.kernel.vmlinux)
-        let series = try comment("#define HMMLAB_INTERRUPTED 1", in: "mm/migrate_device.c", subject: "interrupted")
+        let series = try series(adding: "#define HMMLAB_INTERRUPTED 1", subject: "interrupted")
         for _ in 0..<4 {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: try Tool.binary)
@@ -105,8 +106,7 @@ import Testing
 
     @Test func aPatchThatDoesNotCompileIsNamed() async throws {
         defer { tool.remove() }
-        let series = try comment(
-            "int hmmlab_broken(void) { return undeclared_thing; }", in: "mm/migrate_device.c", subject: "break-hmm")
+        let series = try series(adding: "int hmmlab_broken(void) { return undeclared_thing; }", subject: "break-hmm")
         let output = try await tool.run("build", "--series", series)
         #expect(output.ending == .exited(2))
         #expect(output.standardError.contains("undeclared_thing"), "\(output.standardError)")

@@ -123,6 +123,12 @@ import Testing
         #expect(failure.lines[1] == "  612 |         foo = 1;")
     }
 
+    @Test(arguments: ["/work/src/mm/hmm.c", "../src/mm/hmm.c", "./mm/hmm.c", "mm/hmm.c"])
+    func filesAreNamedAsTheTreeDoes(_ name: String) {
+        let failure = BuildFailure(log: ["\(name):1:2: error: x"], source: "/work/src")
+        #expect(failure.files == ["mm/hmm.c"])
+    }
+
     @Test func linkErrorsAndModpostAreErrorsToo() {
         let log =
             "  LD vmlinux\nld: mm/x.o: in function `a':\nx.c:(.text+0x1): undefined reference to `b'\nERROR: modpost: \"c\" [d.ko] undefined!"
