@@ -4,113 +4,116 @@ import HarnessCore
 import ProcessRunner
 import Testing
 
-/// Real kernels in real guests.
-///
-/// One after the other: each boots guests that want both of a small machine's cores.
-@Suite(.serialized) struct GuestTests {
-    let tool: Tool
+extension EndToEnd {
+    /// Real kernels in real guests.
+    ///
+    /// One after the other: each boots guests that want both of a small machine's cores.
+    @Suite(.serialized) struct GuestTests {
+        let tool: Tool
 
-    init() throws { tool = try Tool() }
+        init() throws { tool = try Tool() }
 
-    @Test func theMainJobPasses() async throws {
-        defer { tool.remove() }
-        let output = try await tool.run("test", "--json", "run.json", "--ktap", "run.ktap", "--junit", "run.xml")
-        #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
-        let run = try RunDocument(path: tool.folder + "/run.json")
-        for test in run.tests where test.outcome == "unexpected" {
-            Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
+        @Test func theMainJobPasses() async throws {
+            defer { tool.remove() }
+            let output = try await tool.run("test", "--json", "run.json", "--ktap", "run.ktap", "--junit", "run.xml")
+            #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
+            let run = try RunDocument(path: tool.folder + "/run.json")
+            for test in run.tests where test.outcome == "unexpected" {
+                Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
+            }
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
+            #expect(run.tests.count { !$0.suite.hasPrefix("kselftest") } >= 60)
+            #expect(run.tests.count { $0.suite == "kselftest:mm/hmm" } >= 58)
+            #expect(!run.tests.contains { $0.verdict == "skip" && $0.outcome == "unexpected" })
+            #expect(run.summary.total == run.tests.count)
+            #expect(try Files.text(tool.folder + "/run.ktap").hasPrefix("KTAP version 1\n"))
+            #expect(try Files.text(tool.folder + "/run.xml").contains("<testsuite"))
+            for file in ["record.json", "results.ktap", "junit.xml", "reproduce.sh", "boot-0/console.log"] {
+                #expect(Files.exists("\(run.folder)/\(file)"), "\(file)")
+            }
         }
-        #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
-        #expect(run.tests.count { !$0.suite.hasPrefix("kselftest") } >= 60)
-        #expect(run.tests.count { $0.suite == "kselftest:mm/hmm" } >= 58)
-        #expect(!run.tests.contains { $0.verdict == "skip" && $0.outcome == "unexpected" })
-        #expect(run.summary.total == run.tests.count)
-        #expect(try Files.text(tool.folder + "/run.ktap").hasPrefix("KTAP version 1\n"))
-        #expect(try Files.text(tool.folder + "/run.xml").contains("<testsuite"))
-        for file in ["record.json", "results.ktap", "junit.xml", "reproduce.sh", "boot-0/console.log"] {
-            #expect(Files.exists("\(run.folder)/\(file)"), "\(file)")
+
+        @Test(arguments: [0, 7, 255])
+        func theGuestsExitCodeIsPassedThrough(_ code: Int32) async throws {
+            defer { tool.remove() }
+            let output = try await tool.run(
+                "run", "--quiet", "--", "sh", "-c", "echo to out; echo to err >&2; exit \(code)")
+            #expect(output.ending == .exited(code), "\(output.standardError)")
+            #expect(output.standardOutput == "to out\n")
+            #expect(output.standardError.contains("to err\n"))
         }
-    }
 
-    @Test(arguments: [0, 7, 255])
-    func theGuestsExitCodeIsPassedThrough(_ code: Int32) async throws {
-        defer { tool.remove() }
-        let output = try await tool.run(
-            "run", "--quiet", "--", "sh", "-c", "echo to out; echo to err >&2; exit \(code)")
-        #expect(output.ending == .exited(code), "\(output.standardError)")
-        #expect(output.standardOutput == "to out\n")
-        #expect(output.standardError.contains("to err\n"))
-    }
-
-    @Test func aPanicIsACrashWithItsTitle() async throws {
-        defer { tool.remove() }
-        let output = try await tool.run(
-            "run", "--", "sh", "-c", "modprobe lkdtm && echo PANIC > /sys/kernel/debug/provoke-crash/DIRECT; sleep 60")
-        #expect(output.ending == .exited(1))
-        #expect(output.standardError.contains("kernel: "), "\(output.standardError)")
-    }
-
-    @Test func aWarningIsACrashEvenIfTheCommandSucceeds() async throws {
-        defer { tool.remove() }
-        let output = try await tool.run(
-            "run", "--", "sh", "-c", "modprobe lkdtm && echo WARNING > /sys/kernel/debug/provoke-crash/DIRECT")
-        #expect(output.ending == .exited(1))
-        #expect(output.standardError.contains("WARNING in lkdtm"), "\(output.standardError)")
-    }
-
-    @Test func noQEMUSurvivesAKilledHmmlab() async throws {
-        defer { tool.remove() }
-        let mark = "hmmlab.mark=\(Int.random(in: 100_000...999_999))"
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try Tool.binary)
-        process.arguments = ["run", "--append", mark, "--", "sleep", "600"]
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        #expect(try await tool.wait { try await !tool.guests(with: mark).isEmpty }, "the guest never started")
-        kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-        #expect(try await tool.wait { try await tool.guests(with: mark).isEmpty }, "QEMU is still there")
-    }
-
-    @Test func twoRunsSideBySideDoNotMeet() async throws {
-        defer { tool.remove() }
-        async let first = tool.run("run", "--quiet", "--", "sh", "-c", "echo one > /tmp/x; sleep 2; cat /tmp/x")
-        async let second = tool.run("run", "--quiet", "--", "sh", "-c", "echo two > /tmp/x; sleep 2; cat /tmp/x")
-        let outputs = try await (first, second)
-        #expect(outputs.0.standardOutput == "one\n", "\(outputs.0.standardError)")
-        #expect(outputs.1.standardOutput == "two\n", "\(outputs.1.standardError)")
-    }
-
-    @Test func theDryRunsLineRunsAsItIs() async throws {
-        defer { tool.remove() }
-        let output = try await tool.run("test", "--dry-run", "--suite", "mirror", "--quiet", "--cpus", "1")
-        #expect(output.ending == .exited(0))
-        let line = output.standardOutput
-        #expect(line.hasPrefix("cd /") && line.contains(" -smp 1 "))
-        // Nobody talks to this guest; that its kernel starts is enough.
-        let folder = try #require(line.dropFirst(3).split(separator: " ").first)
-        let ending = LockedValue<CommandOutput?>(nil)
-        let booting = Task { [runner = tool.runner] in
-            let output = try await runner.run(Command("sh", ["-c", line]), deadline: .seconds(120))
-            ending.withLock { $0 = output }
+        @Test func aPanicIsACrashWithItsTitle() async throws {
+            defer { tool.remove() }
+            let output = try await tool.run(
+                "run", "--", "sh", "-c",
+                "modprobe lkdtm && echo PANIC > /sys/kernel/debug/provoke-crash/DIRECT; sleep 60")
+            #expect(output.ending == .exited(1))
+            #expect(output.standardError.contains("kernel: "), "\(output.standardError)")
         }
-        let started = try await tool.wait {
-            ((try? Files.text("\(folder)/console.log")) ?? "").contains("Linux version")
-        }
-        #expect(started, "\(String(describing: ending.withLock { $0 }))")
-        booting.cancel()
-        _ = await booting.result
-    }
 
-    @Test func theShellTakesWhatIsTyped() async throws {
-        defer { tool.remove() }
-        // script(1) gives hmmlab a terminal.
-        let typed = "(sleep 25; echo 'echo sum=$((40+2)); tty'; sleep 3; echo exit; sleep 5)"
-        let output = try await tool.runner.run(
-            Command(
-                "bash", ["-c", "\(typed) | script -qec \"$0 shell\" /dev/null", try Tool.binary], in: tool.folder),
-            deadline: .seconds(200))
-        #expect(output.standardOutput.contains("sum=42"), "\(output.standardOutput.suffix(3000))")
+        @Test func aWarningIsACrashEvenIfTheCommandSucceeds() async throws {
+            defer { tool.remove() }
+            let output = try await tool.run(
+                "run", "--", "sh", "-c", "modprobe lkdtm && echo WARNING > /sys/kernel/debug/provoke-crash/DIRECT")
+            #expect(output.ending == .exited(1))
+            #expect(output.standardError.contains("WARNING in lkdtm"), "\(output.standardError)")
+        }
+
+        @Test func noQEMUSurvivesAKilledHmmlab() async throws {
+            defer { tool.remove() }
+            let mark = "hmmlab.mark=\(Int.random(in: 100_000...999_999))"
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: try Tool.binary)
+            process.arguments = ["run", "--append", mark, "--", "sleep", "600"]
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            #expect(try await tool.wait { try await !tool.guests(with: mark).isEmpty }, "the guest never started")
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+            #expect(try await tool.wait { try await tool.guests(with: mark).isEmpty }, "QEMU is still there")
+        }
+
+        @Test func twoRunsSideBySideDoNotMeet() async throws {
+            defer { tool.remove() }
+            async let first = tool.run("run", "--quiet", "--", "sh", "-c", "echo one > /tmp/x; sleep 2; cat /tmp/x")
+            async let second = tool.run("run", "--quiet", "--", "sh", "-c", "echo two > /tmp/x; sleep 2; cat /tmp/x")
+            let outputs = try await (first, second)
+            #expect(outputs.0.standardOutput == "one\n", "\(outputs.0.standardError)")
+            #expect(outputs.1.standardOutput == "two\n", "\(outputs.1.standardError)")
+        }
+
+        @Test func theDryRunsLineRunsAsItIs() async throws {
+            defer { tool.remove() }
+            let output = try await tool.run("test", "--dry-run", "--suite", "mirror", "--quiet", "--cpus", "1")
+            #expect(output.ending == .exited(0))
+            let line = output.standardOutput
+            #expect(line.hasPrefix("cd /") && line.contains(" -smp 1 "))
+            // Nobody talks to this guest; that its kernel starts is enough.
+            let folder = try #require(line.dropFirst(3).split(separator: " ").first)
+            let ending = LockedValue<CommandOutput?>(nil)
+            let booting = Task { [runner = tool.runner] in
+                let output = try await runner.run(Command("sh", ["-c", line]), deadline: .seconds(120))
+                ending.withLock { $0 = output }
+            }
+            let started = try await tool.wait {
+                ((try? Files.text("\(folder)/console.log")) ?? "").contains("Linux version")
+            }
+            #expect(started, "\(String(describing: ending.withLock { $0 }))")
+            booting.cancel()
+            _ = await booting.result
+        }
+
+        @Test func theShellTakesWhatIsTyped() async throws {
+            defer { tool.remove() }
+            // script(1) gives hmmlab a terminal.
+            let typed = "(sleep 25; echo 'echo sum=$((40+2)); tty'; sleep 3; echo exit; sleep 5)"
+            let output = try await tool.runner.run(
+                Command(
+                    "bash", ["-c", "\(typed) | script -qec \"$0 shell\" /dev/null", try Tool.binary], in: tool.folder),
+                deadline: .seconds(200))
+            #expect(output.standardOutput.contains("sum=42"), "\(output.standardOutput.suffix(3000))")
+        }
     }
 }

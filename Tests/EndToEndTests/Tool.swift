@@ -4,6 +4,11 @@ import HarnessCore
 import ProcessRunner
 import Testing
 
+/// All end-to-end tests, one after the other.
+///
+/// They share the machine's two cores and the cache, from which one of them takes a kernel away.
+@Suite(.serialized) enum EndToEnd {}
+
 /// The built hmmlab as people run it, on the machine's real cache.
 struct Tool {
     let runner = ProcessRunner()
