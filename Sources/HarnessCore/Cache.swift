@@ -21,6 +21,29 @@ public struct Cache: Sendable {
         }
     }
 
+    /// The size that the cache is kept below: `HMMLAB_CACHE_SIZE`, such as `30G`, else 20 GiB.
+    ///
+    /// - Throws: ``LabError`` `cache-size-bad`.
+    public static func limit(
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws -> ByteCount {
+        guard let text = environment["HMMLAB_CACHE_SIZE"], !text.isEmpty else { return ByteCount(20 << 30) }
+        guard let limit = ByteCount(parsing: text) else {
+            throw LabError(
+                "cache-size-bad", exit: .usage, "HMMLAB_CACHE_SIZE is \(text), which is no size",
+                next: "Give a whole number with K, M, G or T behind it, such as 30G.")
+        }
+        return limit
+    }
+
+    /// The lock that every command holds shared while it uses the cache, and that pruning takes for itself.
+    ///
+    /// - Throws: ``LabError`` `cache-unwritable`.
+    public func useLock() throws -> String { try path("locks", "use") }
+
+    /// Gives a file or folder the present time, by which pruning knows what was used last.
+    public func markUsed(_ path: String) { _ = utimensat(AT_FDCWD, path, nil, 0) }
+
     /// A path below the cache; the folders above it are made.
     ///
     /// - Throws: ``LabError`` `cache-unwritable`.

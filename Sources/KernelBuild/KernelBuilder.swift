@@ -94,7 +94,10 @@ public struct KernelBuilder: Sendable {
         let toolchain = try await Toolchain.detect(environment: environment, runner: runner)
         let signature = self.signature(input, config, toolchain)
         let folder = try cache.path("artifacts", signature.digest.hexadecimal)
-        if let artifact = KernelArtifact.load(from: folder) { return artifact }
+        if let artifact = KernelArtifact.load(from: folder) {
+            cache.markUsed(folder)
+            return artifact
+        }
 
         return try await sources.worktree(for: input.base).withCheckout(of: input.commit) { source in
             // Another hmmlab may have built the very same kernel while this one waited for the worktree.

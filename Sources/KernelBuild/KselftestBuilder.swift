@@ -35,7 +35,9 @@ public struct KselftestBuilder: Sendable {
         }
         signature.add("compiler", toolchain.identity["compiler"] ?? "")
         let folder = try builder.cache.path("kselftests", signature.digest.hexadecimal)
-        if !Files.exists(folder + "/hmm-tests") {
+        if Files.exists(folder + "/hmm-tests") {
+            builder.cache.markUsed(folder)
+        } else {
             try await build(input, config, toolchain, final: folder)
         }
         return KselftestProgram(path: folder + "/hmm-tests", cases: try await cases(folder + "/hmm-tests"))
@@ -54,6 +56,7 @@ public struct KselftestBuilder: Sendable {
     private func compile(_ tree: ObjectTree, final: String) async throws {
         let (source, compiler) = (tree.source, tree.toolchain.compiler)
         let staging = try builder.cache.stagingFolder()
+        builder.cache.markUsed(tree.objects)
         do {
             try await tree.makeQuietly(["headers_install", "INSTALL_HDR_PATH=\(staging)/headers"])
             let selftests = source + "/tools/testing/selftests"

@@ -35,6 +35,7 @@ struct ObjectTree: Sendable {
 
     func build(signature: Signature, final: String) async throws -> KernelArtifact {
         try FileManager.default.createDirectory(atPath: objects, withIntermediateDirectories: true)
+        builder.cache.markUsed(objects)
         try await removeHalfWritten()
         let before = (try? Files.bytes(statePath)).flatMap { try? JSON.value(State.self, from: $0) }
         if try await configurationIsStale(before) { try await configure() }

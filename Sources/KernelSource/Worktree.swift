@@ -57,6 +57,7 @@ public struct Worktree: Sendable {
             store.progress(.step("Checking out the sources"))
         }
         try makeFolder(path)
+        store.cache.markUsed(path)
         try await clearGitLock(of: index)
         // Learns new stamps of files whose content is still right; a failure means that some are not, or a torn index.
         _ = try await store.runner.run(command(["update-index", "-q", "--really-refresh"]))

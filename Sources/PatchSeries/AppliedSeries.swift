@@ -24,7 +24,7 @@ public struct AppliedSeries: Sendable, Equatable, Codable {
         let merged = drifted.filter { $0.outcome == .threeWay }.count
         let names = files.prefix(5).joined(separator: ", ") + (files.count > 5 ? " and \(files.count - 5) more" : "")
         return applied + [
-            "The series was made for another version of \(names): \(drifted.count) of its patches apply with drift, "
+            "The series was made for another version of \(names): \(drifted.count) of its patches \(drifted.count == 1 ? "applies" : "apply") with drift, "
                 + "\(merged) of them by a three-way merge."
         ]
     }

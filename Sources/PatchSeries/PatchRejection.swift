@@ -127,12 +127,12 @@ public struct PatchRejection: Sendable, Equatable, Codable {
                 lines += shortened(hunk.baseLines, to: 16).map { "   \($0)" }
             }
         }
-        if all.count > 3 { lines.append("and \(all.count - 3) more hunks") }
+        if all.count > 3 { lines.append("and \((all.count - 3).of("more hunk"))") }
         return lines.joined(separator: "\n")
     }
 
     private static func shortened(_ lines: [String], to count: Int) -> [String] {
-        lines.count <= count ? lines : lines.prefix(count - 1) + ["… (\(lines.count - count + 1) more lines)"]
+        lines.count <= count ? lines : lines.prefix(count - 1) + ["… (\((lines.count - count + 1).of("more line")))"]
     }
 }
 

@@ -20,7 +20,7 @@ public struct PatchSeries: Sendable, Equatable {
     public func prefix(_ count: Int?) throws -> PatchSeries {
         guard let count else { return self }
         guard (0...patches.count).contains(count) else {
-            let held = patches.count == 1 ? "1 patch" : "\(patches.count) patches"
+            let held = patches.count.of("patch", plural: "patches")
             throw LabError(
                 "upto-out-of-range", exit: .usage, "--upto \(count) is not possible: \(source) has \(held)",
                 next: "Give a number from 0 (no patch at all) to \(patches.count).")

@@ -44,6 +44,7 @@ struct StepLedger {
                 let step = try? JSON.value(AppliedStep.self, from: bytes)
             else { break }
             steps.append(step)
+            cache.markUsed(path(key))
         }
         guard !steps.isEmpty else { return [] }
         let ids = [base] + steps.flatMap { [$0.commit, $0.tree] + $0.objects }

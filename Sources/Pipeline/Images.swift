@@ -19,7 +19,9 @@ extension Lab {
             busybox: Files.exists(ImageDescription.usualBusybox) ? ImageDescription.usualBusybox : nil)
         let builder = ImageBuilder(runner: runner, generator: artifact.initramfsPacker)
         let path = try cache.path("images", try await builder.signature(of: description).digest.hexadecimal + ".cpio")
-        if !Files.exists(path) {
+        if Files.exists(path) {
+            cache.markUsed(path)
+        } else {
             progress(.step("Making the guest's image"))
             try await builder.build(description, to: path)
         }

@@ -101,7 +101,7 @@ public struct Lab: Sendable {
         var applied: AppliedSeries?
         if let series, !series.patches.isEmpty {
             for note in series.notes { progress(.note(note)) }
-            progress(.step("Applying \(series.patches.count) patches"))
+            progress(.step("Applying \(series.patches.count.of("patch", plural: "patches"))"))
             let applier = SeriesApplier(gitDirectory: sources.store.gitDirectory, runner: runner, cache: cache)
             applied = try await applier.apply(series, onto: base.commit)
             for note in applied?.notes ?? [] { progress(.note(note)) }

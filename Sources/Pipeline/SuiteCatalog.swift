@@ -141,7 +141,7 @@ public struct SuiteCatalog: Sendable {
             throw LabError(
                 "filter-empty", exit: .usage, "No test matches --filter \(pattern)",
                 cause:
-                    "\(tests.count) tests were looked at, such as \(tests.prefix(3).map(\.id).joined(separator: ", ")).",
+                    "Looked at were \(tests.count.of("test")), such as \(tests.prefix(3).map(\.id).joined(separator: ", ")).",
                 next: "See hmmlab list tests.")
         }
         return found

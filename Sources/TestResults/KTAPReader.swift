@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import HarnessCore
 
 /// Reads KTAP and TAP 13 as kselftests and KUnit print it, line by line, while the tests run.
 ///
@@ -69,7 +70,7 @@ public struct KTAPReader: Sendable {
         case .version:
             if top.plan != nil || !top.tests.isEmpty { note("a second version line begins another list of tests") }
         case .plan(let count, let reason):
-            if top.plan != nil { note("a second plan, \(count) more tests, is added to the first") }
+            if top.plan != nil { note("a second plan, \(count.of("more test")), is added to the first") }
             levels[levels.count - 1].plan = (top.plan ?? 0) + count
             levels[levels.count - 1].skipReason = reason
         case .result(let test):
@@ -177,9 +178,9 @@ public struct KTAPReader: Sendable {
             if let name = level.running { level.tests.append(missing(number: nil, name: name, of: &level)) }
             return
         }
-        if level.tests.count > plan { note("\(level.tests.count) results where \(plan) were planned", atLine: nil) }
+        if level.tests.count > plan { note("\(level.tests.count.of("result")), but a plan of \(plan)", atLine: nil) }
         guard level.tests.count < plan else { return }
-        note("\(plan - level.tests.count) of \(plan) planned tests have no result", atLine: nil)
+        note("no result for \(plan - level.tests.count) of \(plan.of("planned test"))", atLine: nil)
         let seen = Set(level.tests.compactMap(\.number))
         var number = 0
         var count = plan - level.tests.count

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import HarnessCore
 
 /// A run as plain text for people; colours are the caller's business.
 public enum SummaryTable {
@@ -16,7 +17,7 @@ public enum SummaryTable {
         let summary = run.summary
         let seconds = SummaryTable.seconds(run.ended.timeIntervalSince(run.started))
         if let problem = run.problems.filter({ $0.verdict >= .boot }).max(by: { $0.verdict < $1.verdict }) {
-            let ran = summary.total == 0 ? "no test ran" : "\(count(summary.total, "test")) ran"
+            let ran = summary.total == 0 ? "no test ran" : "\(summary.total.of("test")) ran"
             return
                 "\(problem.verdict == .infra ? "The host failed" : "The guest did not boot"): \(problem.sentence); \(ran)."
         }
@@ -31,7 +32,7 @@ public enum SummaryTable {
             if number > 0 { parts.append("\(number) \(phrase)") }
         }
         if !run.problems.isEmpty {
-            parts.append("the kernel complained \(count(run.problems.count, "time")) while no test ran")
+            parts.append("the kernel complained \(run.problems.count.of("time")) while no test ran")
         }
         if summary.expected > 0 { parts.append("\(summary.expected) did not pass, as is known") }
         if !summary.unexpectedPasses.isEmpty {
@@ -40,7 +41,7 @@ public enum SummaryTable {
         let passed = run.tests.count { $0.verdict == .pass }
         let all =
             passed == summary.total
-            ? "All \(count(passed, "test")) passed" : "\(passed) of \(count(summary.total, "test")) passed"
+            ? "All \(passed.of("test")) passed" : "\(passed) of \(summary.total.of("test")) passed"
         return ([all + " in \(seconds)"] + parts).joined(separator: ", ") + "."
     }
 
@@ -107,8 +108,6 @@ public enum SummaryTable {
     private static func oneLine(_ text: String) -> String {
         text.split(whereSeparator: \.isNewline).joined(separator: " ")
     }
-
-    private static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 
     /// Seconds with one decimal; minutes from two minutes on.
     private static func seconds(_ value: Double) -> String {

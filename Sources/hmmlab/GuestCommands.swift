@@ -29,8 +29,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
         let status = LockedValue(Int32(0))
-        try await report(terminal) {
-            let lab = try Lab(progress: terminal.progress)
+        try await withLab(terminal) { lab in
             let result = try await lab.run(
                 command, kernel: try kernel.selection(), guest: try guest.selection(), timeoutSeconds: timeout
             ) { stream, bytes in
@@ -64,8 +63,7 @@ struct ShellCommand: AsyncParsableCommand {
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
-        try await report(terminal) {
-            let lab = try Lab(progress: terminal.progress)
+        try await withLab(terminal) { lab in
             let titles = try await lab.shell(kernel: try kernel.selection(), guest: try guest.selection()) {
                 terminal.clear()
             }

@@ -17,7 +17,7 @@ struct Hmmlab: AsyncParsableCommand {
         version: "0.1",
         subcommands: [
             TestCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self, BaseCommand.self, ListCommand.self,
-            DoctorCommand.self,
+            CacheCommand.self, DoctorCommand.self,
         ])
 }
 
@@ -34,6 +34,13 @@ func report(_ terminal: Terminal, json: JSONOutput? = nil, _ work: () async thro
     }
     terminal.clear()
     if code != .passed { throw ArgumentParser.ExitCode(code.rawValue) }
+}
+
+/// Runs the work of a command that uses the cache.
+func withLab(
+    _ terminal: Terminal, json: JSONOutput? = nil, _ work: (Lab) async throws -> HarnessCore.ExitCode
+) async throws {
+    try await report(terminal, json: json) { try await Lab.using(progress: terminal.progress, work) }
 }
 
 /// The target of `--json`: a file, or `-` for standard output.
@@ -62,8 +69,8 @@ struct DoctorCommand: AsyncParsableCommand {
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
         try await report(terminal, json: json) {
-            let lab = try Lab(progress: terminal.progress)
-            let findings = try Doctor(installation: lab.installation, cache: lab.cache).examine()
+            let installation = try Installation(environment: ProcessInfo.processInfo.environment)
+            let findings = try Doctor(installation: installation, cache: Cache()).examine()
             let missing = findings.filter { !$0.isPresent && !$0.isOptional }
             if let json { try json.write(Document(["findings": findings])) }
             if json?.path != "-" {

@@ -16,8 +16,7 @@ struct BuildCommand: AsyncParsableCommand {
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
-        try await report(terminal, json: json) {
-            let lab = try Lab(progress: terminal.progress)
+        try await withLab(terminal, json: json) { lab in
             let prepared = try await lab.prepare(try kernel.selection())
             terminal.clear()
             let built = BuildDocument(base: prepared.base, series: prepared.series, kernel: prepared.artifact)
@@ -60,8 +59,7 @@ struct BaseList: AsyncParsableCommand {
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
-        try await report(terminal, json: json) {
-            let lab = try Lab(progress: terminal.progress)
+        try await withLab(terminal, json: json) { lab in
             let listing = try await lab.sources.list(refresh: refresh ? .always : .whenStale)
             terminal.clear()
             if let json { try json.write(Document(listing)) }
@@ -96,8 +94,7 @@ struct BaseFetch: AsyncParsableCommand {
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
-        try await report(terminal, json: json) {
-            let lab = try Lab(progress: terminal.progress)
+        try await withLab(terminal, json: json) { lab in
             let fetched = try await lab.sources.resolve(try BaseSpec(parsing: base), refresh: .always)
             terminal.clear()
             if let json { try json.write(Document(fetched)) }

@@ -38,17 +38,16 @@ struct TestCommand: AsyncParsableCommand {
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
-        if !bisectExit { return try await report(terminal, json: json) { try await test(terminal) } }
+        if !bisectExit { return try await withLab(terminal, json: json) { try await test(in: $0, terminal) } }
         do {
-            try await report(terminal, json: json) { try await test(terminal) }
+            try await withLab(terminal, json: json) { try await test(in: $0, terminal) }
         } catch let code as ArgumentParser.ExitCode {
             // What could not be tested is neither good nor bad: git bisect skips it.
             throw code.rawValue == 1 ? code : ArgumentParser.ExitCode(125)
         }
     }
 
-    private func test(_ terminal: Terminal) async throws -> HarnessCore.ExitCode {
-        let lab = try Lab(progress: terminal.progress)
+    private func test(in lab: Lab, _ terminal: Terminal) async throws -> HarnessCore.ExitCode {
         let selection = TestSelection(
             kernel: try kernel.selection(), guest: try guest.selection(), suites: suites, filter: filter,
             keepGoing: keepGoing, arguments: Array(CommandLine.arguments.dropFirst()))

@@ -19,6 +19,27 @@ final class TemporaryCache: Sendable {
         #expect(Cache(environment: ["XDG_CACHE_HOME": "x", "HOME": "/h"]).root == "/h/.cache/hmmlab")
     }
 
+    @Test func theLimitIsTwentyGibibytesUnlessTheEnvironmentSaysOtherwise() throws {
+        #expect(try Cache.limit(environment: [:]) == ByteCount(20 << 30))
+        #expect(try Cache.limit(environment: ["HMMLAB_CACHE_SIZE": ""]) == ByteCount(20 << 30))
+        #expect(try Cache.limit(environment: ["HMMLAB_CACHE_SIZE": "512M"]) == ByteCount(512 << 20))
+        let error = #expect(throws: LabError.self) { try Cache.limit(environment: ["HMMLAB_CACHE_SIZE": "much"]) }
+        #expect(error?.code == "cache-size-bad" && error?.exitCode == .usage)
+        #expect(error?.sentence.contains("much") == true)
+    }
+
+    @Test func useIsRecordedAndContentIsNot() throws {
+        let path = temporary.cache.root + "/thing"
+        try Files.write("x", to: path)
+        try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSince1970: 1)], ofItemAtPath: path)
+        temporary.cache.markUsed(path)
+        let date = try FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
+        #expect(try #require(date) > Date(timeIntervalSince1970: 1_700_000_000))
+        #expect(try Files.text(path) == "x")
+        temporary.cache.markUsed(temporary.cache.root + "/nothing")
+        #expect(!Files.exists(temporary.cache.root + "/nothing"))
+    }
+
     @Test func publishingPutsAFolderInPlaceWhole() throws {
         let staged = try temporary.cache.stagingFolder()
         try Files.write("one", to: staged + "/file")
@@ -100,6 +121,72 @@ final class TemporaryCache: Sendable {
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         _ = consume lock
+    }
+}
+
+extension FileLockTests {
+    /// Whether nobody holds the lock in any way.
+    private func isFree(_ path: String) throws -> Bool {
+        guard let lock = try FileLock.acquireNow(path) else { return false }
+        _ = consume lock
+        return true
+    }
+
+    @Test func sharedHoldersKeepOutAnExclusiveOneAndNotEachOther() async throws {
+        let path = temporary.cache.root + "/lock"
+        let first = try await FileLock.acquire(path, isShared: true)
+        let second = try await FileLock.acquire(path, isShared: true)
+        #expect(try !isFree(path))
+        _ = consume first
+        #expect(try !isFree(path))
+        _ = consume second
+        #expect(try isFree(path))
+    }
+
+    @Test func aSharedHolderWaitsForTheExclusiveOne() async throws {
+        let path = temporary.cache.root + "/lock"
+        let order = LockedValue([String]())
+        func holdFirst() async throws -> Task<Void, any Error> {
+            guard let lock = try FileLock.acquireNow(path) else { throw CancellationError() }
+            let task = Task {
+                let second = try await FileLock.acquire(path, isShared: true) {
+                    order.withLock { $0.append("waiting") }
+                }
+                order.withLock { $0.append("second") }
+                _ = consume second
+            }
+            while order.withLock({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(5)) }
+            order.withLock { $0.append("first") }
+            _ = consume lock
+            return task
+        }
+        try await holdFirst().value
+        #expect(order.withLock { $0 } == ["waiting", "first", "second"])
+    }
+}
+
+@Suite struct AmountTests {
+    @Test(
+        arguments: [
+            ("0", 0), ("1000", 1000), ("1K", 1024), ("30G", 30 << 30), ("2m", 2 << 20), ("1T", 1 << 40),
+        ] as [(String, Int64)])
+    func isRead(_ text: String, _ bytes: Int64) {
+        #expect(ByteCount(parsing: text)?.bytes == bytes)
+    }
+
+    @Test(arguments: ["", "G", "-1G", "1.5G", "10 G", "10GB", "1P", "9999999999999999999", "9223372036854775807K"])
+    func isRefused(_ text: String) { #expect(ByteCount(parsing: text) == nil) }
+
+    @Test(
+        arguments: [
+            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536 << 20, "1.5 GiB"), (3 << 40, "3.0 TiB"),
+            (5000 << 40, "5000.0 TiB"),
+        ] as [(Int64, String)])
+    func isWritten(_ bytes: Int64, _ text: String) { #expect(ByteCount(bytes).description == text) }
+
+    @Test func numbersAndNounsAgree() {
+        #expect([0, 1, 2].map { $0.of("patch", plural: "patches") } == ["0 patches", "1 patch", "2 patches"])
+        #expect(1.of("test") == "1 test" && 3.of("test") == "3 tests")
     }
 }
 

@@ -152,7 +152,7 @@ struct MalformedKTAPTests {
         #expect(document.records(suite: "s").map(\.verdict) == [.pass, .pass, .fail, .fail])
         #expect(
             document.problems.map(\.sentence) == [
-                "test number 3 comes where 2 is due", "2 of 4 planned tests have no result",
+                "test number 3 comes where 2 is due", "no result for 2 of 4 planned tests",
             ])
     }
 
@@ -162,7 +162,7 @@ struct MalformedKTAPTests {
         #expect(document.tests.map(\.name) == ["a", "again", "b"])
         #expect(
             document.problems.map(\.sentence) == [
-                "test number 1 comes a second time", "a result has no number", "3 results where 1 were planned",
+                "test number 1 comes a second time", "a result has no number", "3 results, but a plan of 1",
             ])
         #expect(document.problems.map(\.line) == [3, 4, nil])
         #expect(
