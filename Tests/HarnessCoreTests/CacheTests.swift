@@ -196,6 +196,26 @@ extension FileLockTests {
         #expect(error.description == "It broke\n  because: one\n    two\n  next: Mend it.")
     }
 
+    @Test func anErrorsDetailsAreDataInItsJSON() throws {
+        struct Details: Codable, Equatable {
+            var texts = ["a", "ä\n"]
+            var number = -3
+            var share = 0.5
+            var isThere = true
+            var nothing: [String: Int?] = ["key": nil]
+        }
+        let error = LabError("x", "It broke", details: try JSONValue(Details()))
+        let text = try JSON.text(Document(["error": error]))
+        #expect(text.contains("\"number\" : -3,") && text.contains("\"share\" : 0.5"))
+        struct Content: Decodable {
+            struct Failure: Decodable { var details: Details }
+            var error: Failure
+        }
+        #expect(try JSON.value(Content.self, from: Data(text.utf8)).error.details == Details())
+        #expect(try JSON.value(LabError.self, from: Data(JSON.text(error).utf8)) == error)
+        #expect(try !JSON.text(LabError("x", "It broke")).contains("details"))
+    }
+
     @Test func documentsCarryTheSchema() throws {
         struct Content: Encodable { var name = "n" }
         let text = try JSON.text(Document(Content()))
