@@ -94,10 +94,8 @@ struct TestRunState {
         for problem in observer.problems {
             let findings = try await findings(problem.report.map { [$0] } ?? [])
             // A driver that cannot be loaded leaves nothing to test: the guest is up, and still useless.
-            let verdict: Verdict = problem.report != nil ? .crash : problem.stage == "load" ? .boot : .infra
-            add(
-                RunProblem(verdict, "while it was to \(problem.stage): \(problem.text)", boot: index, reports: findings)
-            )
+            let verdict: Verdict = problem.report != nil ? .crash : problem.stage == .load ? .boot : .infra
+            add(RunProblem(verdict, problem.stage.sentence(problem.text), boot: index, reports: findings))
         }
         if let sentence = ending(session) {
             add(
@@ -143,5 +141,19 @@ struct TestRunState {
 
     private static func tail(of path: String) -> [String] {
         ((try? Files.text(path)) ?? "").split(whereSeparator: \.isNewline).suffix(20).map(String.init)
+    }
+}
+
+extension SessionProblem.Stage {
+    /// A sentence about the stage.
+    fileprivate func sentence(_ text: String) -> String {
+        switch self {
+        case .boot: "while the guest booted: \(text)"
+        case .load: "while the driver was loaded: \(text)"
+        case .prepare: "while the guest was prepared for its tests: \(text)"
+        case .betweenTests: "between two tests: \(text)"
+        case .unload: "while the driver was unloaded: \(text)"
+        case .any: "the guest says: \(text)"
+        }
     }
 }

@@ -37,10 +37,16 @@ struct SessionOutcome: Sendable {
     var reports: [KernelReport] = []
 }
 
-/// A finding outside of any test: while booting, loading or unloading.
+/// Something wrong outside of any test.
 struct SessionProblem: Sendable, Equatable {
-    /// `boot`, `load`, `unload`.
-    var stage: String
+    /// What the guest was about.
+    enum Stage: Sendable {
+        case boot, load, prepare, betweenTests, unload
+        /// Nothing in particular: PID 1 complained.
+        case any
+    }
+
+    var stage: Stage
     /// A sentence.
     var text: String
     var report: KernelReport?
@@ -49,9 +55,11 @@ struct SessionProblem: Sendable, Equatable {
 /// One boot of a guest as a state machine: the protocol and the console drive it, it says what to do next.
 ///
 /// Reports belong to the test between whose begin and end marks they stand on the console, which PID 1 writes through
-/// /dev/kmsg: the console is the only order that the kernel itself keeps. A guest that has made a report is not trusted
-/// with a further test (lockdep is off after its first finding, a WARN_ON_ONCE speaks once), so the session ends there
-/// and the caller boots the rest anew.
+/// /dev/kmsg: the console is the only order that the kernel itself keeps. Any other report is a problem of the stage that
+/// the guest was in. A guest that has made a report since its first test began is not trusted with a further one (lockdep
+/// is off after its first finding, a WARN_ON_ONCE speaks once), so the session ends with the running test and the caller
+/// boots the rest anew. A report from before the first test, unless it is fatal, does not end the session: it would come
+/// again with every boot, and no test would ever run.
 struct TestSession: MachineObserver {
     /// The most lines kept of one test's output.
     static let outputLimit = 2000
@@ -85,6 +93,8 @@ struct TestSession: MachineObserver {
     private var sawBeginMark = false
     /// Whether the console has shown the running test's end mark; the two channels may bring their news in either order.
     private var sawEndMark = false
+    /// Whether the kernel has complained between two tests.
+    private var isSuspect = false
     /// Output that is not part of KTAP; kept apart so that a remark cannot break a result line.
     private var remarks: [String] = []
 
@@ -154,7 +164,10 @@ struct TestSession: MachineObserver {
             }
             return actions
         case .module(let name, let change, let error):
-            if let error { problems.append(SessionProblem(stage: change.rawValue, text: "Module \(name): \(error)")) }
+            if let error {
+                let stage: SessionProblem.Stage = change == .load ? .load : .unload
+                problems.append(SessionProblem(stage: stage, text: "Module \(name): \(error)"))
+            }
             return moduleDone(failed: error != nil, at: instant, &watchdog)
         case .output(_, let stream, let bytes):
             onEvent(.output(stream, bytes))
@@ -219,7 +232,7 @@ struct TestSession: MachineObserver {
         if ending != .exited(0) {
             let command = plan.preparations[plan.preparations.count - left].joined(separator: " ")
             // The tests that need it say so themselves.
-            problems.append(SessionProblem(stage: "prepare", text: "`\(command)` did not succeed (\(ending))"))
+            problems.append(SessionProblem(stage: .prepare, text: "`\(command)` did not succeed (\(ending))"))
         }
         return prepare(left: left - 1, at: instant, &watchdog)
     }
@@ -300,7 +313,7 @@ struct TestSession: MachineObserver {
         for event in parser.finish() { take(event) }
         guard let outcome = current else { return [] }
         close(outcome)
-        return outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
+        return isSuspect || outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
     }
 
     /// Whether a line is a mark that PID 1 wrote through /dev/kmsg, or to the console where that is not possible.
@@ -317,11 +330,19 @@ struct TestSession: MachineObserver {
             current?.reports.removeAll { $0.index == report.index }
             current?.reports.append(report)
         } else if report.isFinding {
-            let isBeforeTests = outcomes.isEmpty && (position == 0 || current != nil)
-            let stage = bootMilliseconds == nil ? "boot" : isBeforeTests ? "load" : "unload"
+            let stage = stage
+            if stage == .betweenTests { isSuspect = true }
             problems.removeAll { $0.report?.index == report.index }
             problems.append(SessionProblem(stage: stage, text: report.title, report: report))
         }
+    }
+
+    /// What the guest is about while no test has its begin mark on the console.
+    private var stage: SessionProblem.Stage {
+        if bootMilliseconds == nil { return .boot }
+        if isPreparing { return .prepare }
+        if outcomes.isEmpty && (position == 0 || current != nil) { return .load }
+        return current == nil ? .unload : .betweenTests
     }
 
     // MARK: - ending
@@ -345,7 +366,7 @@ struct TestSession: MachineObserver {
     }
 
     private mutating func problem(_ text: String) -> [MachineAction] {
-        problems.append(SessionProblem(stage: bootMilliseconds == nil ? "boot" : "guest", text: text))
+        problems.append(SessionProblem(stage: bootMilliseconds == nil ? .boot : .any, text: text))
         return []
     }
 
