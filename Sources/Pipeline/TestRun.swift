@@ -93,7 +93,7 @@ extension Lab {
         let image = try await image(for: kernel, kselftest: kselftest)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
-            folder: RunFolder.make(in: cache))
+            folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
         onEvent(.planned(tests.count))
         var run = TestRunState(
             boots: boots, known: known, keepGoing: selection.keepGoing, attempts: Self.bootAttempts, onEvent: onEvent)
@@ -139,7 +139,7 @@ struct GuestBoots: Sendable {
 
     init(
         lab: Lab, kernel: PreparedKernel, image: String, machine: MachineDescription, selection: GuestSelection,
-        folder: RunFolder
+        folder: RunFolder, host: any MachineHost
     ) async throws {
         self.lab = lab
         self.kernel = kernel
@@ -147,7 +147,7 @@ struct GuestBoots: Sendable {
         self.machine = machine
         self.selection = selection
         self.folder = folder
-        host = QEMUHost(runner: lab.runner)
+        self.host = host
         accelerator = try await AcceleratorProbe(host: host, cache: lab.cache).accelerator(
             selection.accelerator, machine: machine, kernel: Self.image(of: kernel, machine), progress: lab.progress)
     }
