@@ -22,7 +22,7 @@ public enum ExitCode: Int32, Sendable, Codable {
 
 /// The one error type of hmmlab: what happened, why, and what to do next.
 ///
-/// Everything a person can meet is one of these; its three sentences are printed as they are.
+/// Everything a person can meet is one of these; its three sentences are printed as they are, and `--json` has all of it.
 public struct LabError: Error, Sendable, Equatable, Codable {
     /// A stable, machine-readable name such as `base-unknown`; lower case words joined by hyphens.
     public var code: String
@@ -34,17 +34,20 @@ public struct LabError: Error, Sendable, Equatable, Codable {
     public var cause: String?
     /// What the person can do about it, in one sentence.
     public var nextStep: String?
+    /// What happened as data for programs, such as the hunks of a patch that does not apply; its form depends on the code.
+    public var details: JSONValue?
 
     /// Makes an error from its parts.
     public init(
         _ code: String, exit exitCode: ExitCode = .unavailable, _ sentence: String, cause: String? = nil,
-        next nextStep: String? = nil
+        next nextStep: String? = nil, details: JSONValue? = nil
     ) {
         self.code = code
         self.exitCode = exitCode
         self.sentence = sentence
         self.cause = cause
         self.nextStep = nextStep
+        self.details = details
     }
 }
 

@@ -65,7 +65,7 @@ public struct PatchRejection: Sendable, Equatable, Codable {
     /// What git said.
     public var toolOutput: String
 
-    /// The rejection as an error for people; its code is `patch-does-not-apply`.
+    /// The rejection as an error for people; its code is `patch-does-not-apply`, its details are the rejection itself.
     public var labError: LabError {
         let patch = "Patch \(number) of \(total), \"\(Printable.text(subject))\" (\(Printable.text(origin))),"
         let names = files.filter { $0.reason == reason }.map { Printable.text($0.path) }
@@ -107,7 +107,9 @@ public struct PatchRejection: Sendable, Equatable, Codable {
             case .binary: (names + [Printable.message(toolOutput)]).filter { !$0.isEmpty }.joined(separator: "\n")
             case .other: Printable.message(toolOutput)
             }
-        return LabError("patch-does-not-apply", exit: .buildFailed, sentence, cause: cause, next: next)
+        return LabError(
+            "patch-does-not-apply", exit: .buildFailed, sentence, cause: cause, next: next,
+            details: try? JSONValue(self))
     }
 
     /// The first few hunks, each with the base's lines below it.

@@ -76,7 +76,7 @@ extension Lab {
         let image = try await image(for: kernel, kselftest: nil)
         return try await GuestBoots(
             lab: self, kernel: kernel, image: image, machine: machine, selection: guest,
-            folder: RunFolder.make(in: cache))
+            folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
     }
 
     /// The emulator's command line for a test run's first boot, as a shell takes it.

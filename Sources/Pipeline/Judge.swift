@@ -106,6 +106,8 @@ struct Judge: Sendable {
         var records = document.records(suite: record.suite, boot: record.boot)
         // One case was asked for: it keeps its own name, whatever the program calls it.
         if records.count == 1 { records[0].name = record.name }
+        // There is always a record, if only one that says that nothing was reported.
+        if !records.isEmpty { records[0].warnings = document.problems.map(\.description) }
         for index in records.indices {
             records[index].duration = record.duration
             if records[index].output.isEmpty { records[index].output = record.output }

@@ -8,7 +8,7 @@ import VirtualMachine
 /// One boot with a shell on the second console.
 struct ShellSession: MachineObserver {
     private let modules: [ModuleRequest]
-    private let size: TerminalSize?
+    private let size: @Sendable () -> TerminalSize?
     private let onReady: @Sendable () -> Void
     private let onEnd: @Sendable () -> Void
     private var decoder = MessageDecoder<GuestMessage>()
@@ -19,7 +19,8 @@ struct ShellSession: MachineObserver {
     private(set) var problem: String?
 
     init(
-        modules: [ModuleRequest], size: TerminalSize?, onReady: @escaping @Sendable () -> Void,
+        modules: [ModuleRequest], size: @escaping @Sendable () -> TerminalSize?,
+        onReady: @escaping @Sendable () -> Void,
         onEnd: @escaping @Sendable () -> Void
     ) {
         self.modules = modules
@@ -71,7 +72,7 @@ struct ShellSession: MachineObserver {
             watchdog.testBegan(limit: .seconds(365 * 24 * 3600), at: instant)
             onReady()
             let term = ProcessInfo.processInfo.environment["TERM"] ?? "linux"
-            return [send(.shell(ShellRequest(id: "shell", environment: ["TERM": term], size: size)))]
+            return [send(.shell(ShellRequest(id: "shell", environment: ["TERM": term], size: size())))]
         case .ended:
             watchdog.testEnded(at: instant)
             onEnd()
@@ -101,7 +102,7 @@ extension Lab {
         let keyboard = Keyboard()
         defer { keyboard.restore() }
         let session = ShellSession(
-            modules: boots.modules, size: Keyboard.size,
+            modules: boots.modules, size: { Keyboard.size },
             onReady: {
                 onReady()
                 keyboard.makeRaw()
@@ -123,6 +124,7 @@ extension Lab {
                         try? await channel?.send(bytes)
                     }
                 }
+                group.addTask { try await Self.followWindow(of: machine) }
                 var observed = try await machine.observe(with: session, watchdog: Watchdog(start: .now))
                 observed.observer.finish()
                 group.cancelAll()
@@ -133,6 +135,20 @@ extension Lab {
         if case .failed(let error) = observed.ending { throw error }
         if let problem = observed.observer.problem { progress(.warning(problem)) }
         return observed.observer.titles
+    }
+
+    /// Tells the guest whenever the person's window has got another size, until the task is cancelled.
+    ///
+    /// The size is asked for, since SIGWINCH would take a handler for the whole process. A guest without a shell yet
+    /// ignores it, and gets the size with the shell.
+    private static func followWindow(of machine: any RunningMachine) async throws {
+        var known = Keyboard.size
+        while true {
+            try await Task.sleep(for: .milliseconds(200))
+            guard let size = Keyboard.size, size != known else { continue }
+            known = size
+            try await machine.protocolChannel.send(HostMessage.resize(size).encoded())
+        }
     }
 }
 

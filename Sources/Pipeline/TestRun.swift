@@ -95,7 +95,7 @@ extension Lab {
         let image = try await image(for: kernel, kselftest: kselftest)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
-            folder: RunFolder.make(in: cache))
+            folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
         onEvent(.planned(tests.count))
         let started = Date()
         let record: @Sendable (TestRunState) -> RunRecord = { run in
@@ -162,7 +162,7 @@ struct GuestBoots: Sendable {
 
     init(
         lab: Lab, kernel: PreparedKernel, image: String, machine: MachineDescription, selection: GuestSelection,
-        folder: RunFolder
+        folder: RunFolder, host: any MachineHost
     ) async throws {
         self.lab = lab
         self.kernel = kernel
@@ -170,7 +170,7 @@ struct GuestBoots: Sendable {
         self.machine = machine
         self.selection = selection
         self.folder = folder
-        host = QEMUHost(runner: lab.runner)
+        self.host = host
         accelerator = try await AcceleratorProbe(host: host, cache: lab.cache).accelerator(
             selection.accelerator, machine: machine, kernel: Self.image(of: kernel, machine), progress: lab.progress)
     }

@@ -60,7 +60,7 @@ struct SessionOutcome: Sendable {
     var hang: KernelReport?
 }
 
-/// A finding outside of any test: while booting, loading or unloading.
+/// Something wrong outside of any test.
 struct SessionProblem: Sendable, Equatable {
     /// What the boot was busy with.
     var stage: SessionStage
@@ -72,9 +72,11 @@ struct SessionProblem: Sendable, Equatable {
 /// One boot of a guest as a state machine: the protocol and the console drive it, it says what to do next.
 ///
 /// Reports belong to the test between whose begin and end marks they stand on the console, which PID 1 writes through
-/// /dev/kmsg: the console is the only order that the kernel itself keeps. A guest that has made a report is not trusted
-/// with a further test (lockdep is off after its first finding, a WARN_ON_ONCE speaks once), so the session ends there
-/// and the caller boots the rest anew.
+/// /dev/kmsg: the console is the only order that the kernel itself keeps. Any other report is a problem of the stage that
+/// the guest was in. A guest that has made a report since its first test began is not trusted with a further one (lockdep
+/// is off after its first finding, a WARN_ON_ONCE speaks once), so the session ends with the running test and the caller
+/// boots the rest anew. A report from before the first test, unless it is fatal, does not end the session: it would come
+/// again with every boot, and no test would ever run.
 struct TestSession: MachineObserver {
     /// The most lines kept of one test's output.
     static let outputLimit = 2000
@@ -114,6 +116,8 @@ struct TestSession: MachineObserver {
     private var sawBeginMark = false
     /// Whether the console has shown the running test's end mark; the two channels may bring their news in either order.
     private var sawEndMark = false
+    /// Whether the kernel has complained between two tests.
+    private var isSuspect = false
     /// Output that is not part of KTAP; kept apart so that a remark cannot break a result line.
     private var remarks: [String] = []
 
@@ -348,7 +352,7 @@ struct TestSession: MachineObserver {
         guard let outcome = current else { return [] }
         close(outcome)
         if plan.stopsAfter(outcome) { isStopping = true }
-        return outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
+        return isSuspect || outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
     }
 
     /// Whether a line is a mark that PID 1 wrote through /dev/kmsg, or to the console where that is not possible.
@@ -370,6 +374,9 @@ struct TestSession: MachineObserver {
             current?.reports.removeAll { $0.index == report.index }
             current?.reports.append(report)
         } else if report.isFinding {
+            // Before the first test there is nothing to be between of.
+            let stage = stage == .testing && outcomes.isEmpty ? .loading : stage
+            if stage == .testing { isSuspect = true }
             problems.removeAll { $0.report?.index == report.index }
             problems.append(SessionProblem(stage: stage, text: report.title, report: report))
         }

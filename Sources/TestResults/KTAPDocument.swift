@@ -59,6 +59,13 @@ public struct KTAPProblem: Sendable, Equatable, Codable {
     public var sentence: String
 }
 
+extension KTAPProblem: CustomStringConvertible {
+    /// The problem as people read it.
+    public var description: String {
+        "its KTAP is not well formed\(line.map { " in line \($0)" } ?? ""): \(sentence)"
+    }
+}
+
 /// A KTAP or TAP 13 text, understood.
 public struct KTAPDocument: Sendable, Equatable, Codable {
     /// The number of tests announced; nil if no plan was seen.

@@ -32,6 +32,8 @@ public struct TestRecord: Sendable, Equatable {
     public var expectation: ExpectedResult?
     /// Why it ended so, in one sentence without a full stop; empty if there is nothing to say.
     public var reason: String
+    /// What was wrong with the way it told its result, such as lines that are no KTAP; it may have cost results.
+    public var warnings: [String]
     /// What it printed; bounded by ``bounded(_:)``.
     public var output: [String]
     /// Wall-clock seconds.
@@ -44,13 +46,15 @@ public struct TestRecord: Sendable, Equatable {
     /// Makes a record from its parts; output beyond the bound is cut in its middle.
     public init(
         suite: String, name: String, verdict: Verdict, expectation: ExpectedResult? = nil, reason: String = "",
-        output: [String] = [], duration: Double = 0, reports: [KernelFinding] = [], boot: Int = 0
+        warnings: [String] = [], output: [String] = [], duration: Double = 0, reports: [KernelFinding] = [],
+        boot: Int = 0
     ) {
         self.suite = suite
         self.name = name
         self.verdict = verdict
         self.expectation = expectation
         self.reason = reason
+        self.warnings = warnings
         self.output = TestRecord.bounded(output)
         self.duration = duration
         self.reports = reports
@@ -112,7 +116,8 @@ public struct TestRecord: Sendable, Equatable {
 
 extension TestRecord: Codable {
     private enum Key: String, CodingKey {
-        case id, suite, name, verdict, outcome, expectation, reason, explanation, output, duration, reports, boot
+        case id, suite, name, verdict, outcome, expectation, reason, explanation, warnings, output, duration, reports
+        case boot
     }
 
     /// Writes the stored parts, and beside them the derived `id`, `outcome` and `explanation` for readers of the JSON.
@@ -126,6 +131,7 @@ extension TestRecord: Codable {
         try container.encodeIfPresent(expectation, forKey: .expectation)
         try container.encode(reason, forKey: .reason)
         try container.encode(explanation, forKey: .explanation)
+        try container.encode(warnings, forKey: .warnings)
         try container.encode(output, forKey: .output)
         try container.encode(duration, forKey: .duration)
         try container.encode(reports, forKey: .reports)
@@ -141,6 +147,7 @@ extension TestRecord: Codable {
             verdict: try container.decode(Verdict.self, forKey: .verdict),
             expectation: try container.decodeIfPresent(ExpectedResult.self, forKey: .expectation),
             reason: try container.decode(String.self, forKey: .reason),
+            warnings: try container.decodeIfPresent([String].self, forKey: .warnings) ?? [],
             output: try container.decode([String].self, forKey: .output),
             duration: try container.decode(Double.self, forKey: .duration),
             reports: try container.decode([KernelFinding].self, forKey: .reports),

@@ -145,6 +145,7 @@ private final class LiveResults: Sendable {
         case .ended(let record):
             count.withLock { $0.done += 1 }
             terminal.line(line(record))
+            for warning in record.warnings { terminal.progress(.warning("\(record.id): \(warning)")) }
         case .note(let text): terminal.progress(.note(text))
         case .report(let title, let test):
             terminal.line(terminal.colour("kernel: ", .red) + title + (test.map { " (during \($0))" } ?? ""))

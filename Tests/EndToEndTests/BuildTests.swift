@@ -99,10 +99,12 @@ extension EndToEnd {
                  and nor is this
 
                 """)
-            let output = try await tool.run("build", "--series", series)
+            let output = try await tool.run("build", "--series", series, "--json", "-")
             #expect(output.ending == .exited(2))
             #expect(output.standardError.contains("mm/hmm.c"), "\(output.standardError)")
             #expect(output.standardError.contains("nor is this one"))
+            #expect(output.standardOutput.contains("\"path\" : \"mm/hmm.c\""), "\(output.standardOutput)")
+            #expect(output.standardOutput.contains("\"-nor is this one\""))
         }
 
         @Test func aPatchThatDoesNotCompileIsNamed() async throws {

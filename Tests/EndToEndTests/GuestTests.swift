@@ -80,7 +80,7 @@ extension EndToEnd {
             process.executableURL = URL(fileURLWithPath: try Tool.binary)
             process.arguments = ["test", "--suite", "migrate", "--json", "run.json"]
             process.currentDirectoryURL = URL(fileURLWithPath: tool.folder)
-            FileManager.default.createFile(atPath: tool.folder + "/errors", contents: nil)
+            try Files.write("", to: tool.folder + "/errors")
             process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: tool.folder + "/errors"))
             process.standardOutput = FileHandle.nullDevice
             try process.run()

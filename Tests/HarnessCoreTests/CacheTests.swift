@@ -95,13 +95,15 @@ final class TemporaryCache: Sendable {
 @Suite struct FileLockTests {
     let temporary = TemporaryCache()
 
-    @Test func theSecondWaitsForTheFirst() async throws {
+    @Test(arguments: [false, true]) func theSecondWaitsForTheFirst(_ isShared: Bool) async throws {
         let path = temporary.cache.root + "/lock"
         let order = LockedValue([String]())
         func holdFirst() async throws -> Task<Void, any Error> {
             let lock = try await FileLock.acquire(path)
             let task = Task {
-                let second = try await FileLock.acquire(path) { order.withLock { $0.append("waiting") } }
+                let second = try await FileLock.acquire(path, isShared: isShared) {
+                    order.withLock { $0.append("waiting") }
+                }
                 order.withLock { $0.append("second") }
                 _ = consume second
             }
@@ -142,27 +144,6 @@ extension FileLockTests {
         _ = consume second
         #expect(try isFree(path))
     }
-
-    @Test func aSharedHolderWaitsForTheExclusiveOne() async throws {
-        let path = temporary.cache.root + "/lock"
-        let order = LockedValue([String]())
-        func holdFirst() async throws -> Task<Void, any Error> {
-            guard let lock = try FileLock.acquireNow(path) else { throw CancellationError() }
-            let task = Task {
-                let second = try await FileLock.acquire(path, isShared: true) {
-                    order.withLock { $0.append("waiting") }
-                }
-                order.withLock { $0.append("second") }
-                _ = consume second
-            }
-            while order.withLock({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(5)) }
-            order.withLock { $0.append("first") }
-            _ = consume lock
-            return task
-        }
-        try await holdFirst().value
-        #expect(order.withLock { $0 } == ["waiting", "first", "second"])
-    }
 }
 
 @Suite struct AmountTests {
@@ -194,6 +175,26 @@ extension FileLockTests {
     @Test func anErrorShowsCauseAndNextStepOnLinesOfTheirOwn() {
         let error = LabError("x", "It broke", cause: "one\ntwo", next: "Mend it.")
         #expect(error.description == "It broke\n  because: one\n    two\n  next: Mend it.")
+    }
+
+    @Test func anErrorsDetailsAreDataInItsJSON() throws {
+        struct Details: Codable, Equatable {
+            var texts = ["a", "ä\n"]
+            var number = -3
+            var share = 0.5
+            var isThere = true
+            var nothing: [String: Int?] = ["key": nil]
+        }
+        let error = LabError("x", "It broke", details: try JSONValue(Details()))
+        let text = try JSON.text(Document(["error": error]))
+        #expect(text.contains("\"number\" : -3,") && text.contains("\"share\" : 0.5"))
+        struct Content: Decodable {
+            struct Failure: Decodable { var details: Details }
+            var error: Failure
+        }
+        #expect(try JSON.value(Content.self, from: Data(text.utf8)).error.details == Details())
+        #expect(try JSON.value(LabError.self, from: Data(JSON.text(error).utf8)) == error)
+        #expect(try !JSON.text(LabError("x", "It broke")).contains("details"))
     }
 
     @Test func documentsCarryTheSchema() throws {

@@ -17,8 +17,9 @@ import Testing
         let error = try await labError { _ = try await bench.applier.apply(series, onto: base ?? bench.base) }
         #expect(error == rejection.labError)
         #expect(error.code == "patch-does-not-apply" && error.exitCode == .buildFailed && error.nextStep != nil)
-        let text = try JSON.text(rejection)
-        #expect(try JSON.value(PatchRejection.self, from: Data(text.utf8)) == rejection)
+        for text in [try JSON.text(rejection), try JSON.text(error.details)] {
+            #expect(try JSON.value(PatchRejection.self, from: Data(text.utf8)) == rejection)
+        }
         return rejection
     }
 

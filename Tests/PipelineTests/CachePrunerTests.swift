@@ -141,19 +141,23 @@ struct CachePrunerTests {
     @Test("that is killed leaves everything whole or gone")
     func killed() async throws {
         try await withBench { bench in
-            let names = (0..<20).map { "artifacts/\($0)" }
+            let names = (0..<10).map { "artifacts/\($0)" }
             func fill() throws {
                 for name in names {
-                    for number in 0..<40 { try Files.write("x", to: "\(bench.cache.root)/\(name)/\(number)") }
+                    let folder = try bench.cache.folder(name)
+                    for number in 0..<40 {
+                        _ = FileManager.default.createFile(atPath: "\(folder)/\(number)", contents: nil)
+                    }
                 }
             }
             try fill()
             let clock = ContinuousClock()
             let whole = try await clock.measure { _ = try await bench.pruner.prune(to: ByteCount(0)) }
-            let rounds = 5
+            // Longer only if the machine is busy with something else.
+            let (work, rounds) = (min(whole, .seconds(1)), 5)
             for round in 1...rounds {
                 try fill()
-                let patience = Int(whole / .microseconds(1)) * round / rounds
+                let patience = Int(work / .microseconds(1)) * round / rounds
                 await #expect(processExitsWith: .signal(SIGKILL)) {
                     [root = bench.cache.root as String, patience = patience as Int] in
                     Thread.detachNewThread {

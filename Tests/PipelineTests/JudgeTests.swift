@@ -23,6 +23,29 @@ struct JudgeTests {
         #expect(judged.1 == reason)
     }
 
+    /// The records of a program of the kernel's own that printed something and ended well.
+    private func records(_ output: String...) -> [TestRecord] {
+        let context = RunContext(kernelVersion: "6.12.117", driver: "test_hmm", flavour: "fast", commandLine: "")
+        let outcome = SessionOutcome(
+            test: .of("kselftest:mm/hmm/fork", form: .ktap), ending: .exited(0), output: output, milliseconds: 5)
+        return Judge(known: KnownOutcomes(), context: context).records(of: outcome, [], nil, boot: 0)
+    }
+
+    @Test("comes with a warning where a program of the kernel's own does not speak KTAP as it should")
+    func malformed() {
+        #expect(records("TAP version 13", "1..1", "ok 1 fork").map(\.warnings) == [[]])
+        let found = records("TAP version 13", "1..3", "ok 1 fork", "ok exit")
+        #expect(found.map(\.verdict) == [.pass, .pass, .fail])
+        #expect(
+            found.map(\.warnings) == [
+                [
+                    "its KTAP is not well formed in line 4: a result has no number",
+                    "its KTAP is not well formed: no result for 1 of 3 planned tests",
+                ], [], [],
+            ])
+        #expect(records("nothing of the kind").first?.warnings.isEmpty == false)
+    }
+
     @Test(
         "names the signal that ended it",
         arguments: [(11, "SIGSEGV"), (7, "SIGBUS"), (9, "SIGKILL"), (64, "signal 64")])

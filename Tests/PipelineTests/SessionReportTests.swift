@@ -96,15 +96,47 @@ struct SessionReportTests {
         #expect(reports.map { $0.panics.count } == [1])
     }
 
-    @Test("before the greeting is a problem of the boot")
+    @Test("before the greeting is a problem of the boot, and the tests run all the same")
     func boot() throws {
-        var guest = ScriptedGuest(.of("a/b"))
+        var guest = ScriptedGuest(.of("a/b", "a/c"))
         #expect(guest.print(try Console.crash("warning")) == [])
         _ = try guest.boot()
-        #expect(guest.session.problems.map(\.stage) == ["boot"])
+        #expect(guest.session.problems.map(\.stage) == [.booting])
         #expect(guest.session.problems.map(\.text) == [Self.warning])
         #expect(guest.session.problems.map { $0.report?.title } == [Self.warning])
         #expect(guest.events.contains("report \(Self.warning) during no test"))
+        _ = try guest.end("a/b")
+        _ = try guest.end("a/c")
+        #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true, true])
+        #expect(guest.session.problems.count == 1)
+    }
+
+    @Test("between two tests is nobody's, and the second of them is the last of the session")
+    func betweenTests() throws {
+        var guest = ScriptedGuest(.of("a/b", "a/c", "a/d"))
+        guest.marksBegin = false
+        _ = try guest.boot()
+        _ = guest.print("[   98.000000] hmmlab: begin a/b")
+        _ = try guest.end("a/b")
+        #expect(guest.print(try Console.crash("warning")) == [])
+        _ = guest.print("[   98.500000] hmmlab: begin a/c")
+        #expect(try guest.end("a/c") == [.stopAfterReport])
+        #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true, true])
+        #expect(guest.session.problems.map(\.stage) == [.testing])
+        #expect(guest.session.left.map(\.id) == ["a/d"])
+    }
+
+    @Test("while the guest is prepared is a problem of that stage")
+    func preparation() throws {
+        var plan = SessionPlan.of("a/b")
+        plan.preparations = [["modprobe", "zram"]]
+        var guest = ScriptedGuest(plan)
+        _ = try guest.boot()
+        _ = guest.print(try Console.crash("warning"))
+        _ = try guest.say(.ended(id: "prepare", .exited(0), milliseconds: 1))
+        _ = try guest.end("a/b")
+        #expect(guest.session.problems.map(\.stage) == [.preparing])
+        #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
     }
 
     @Test("that ends the boot leaves every test")
@@ -113,7 +145,7 @@ struct SessionReportTests {
         #expect(guest.print(try Console.crash("panic")).contains(.stopAfterReport))
         #expect(try guest.boot() == [])
         guest.finish()
-        #expect(guest.session.problems.map(\.stage) == ["boot"])
+        #expect(guest.session.problems.map(\.stage) == [.booting])
         #expect(guest.session.outcomes.isEmpty)
         #expect(guest.session.left.map(\.id) == ["a/b"])
         #expect(guest.session.bootMilliseconds == nil)
@@ -129,7 +161,7 @@ struct SessionReportTests {
         _ = try guest.end("a/b")
         _ = guest.print(lines)
         #expect(try guest.say(.module("test_hmm", .unload, error: nil)) == [.send(.powerOff)])
-        #expect(guest.session.problems.map(\.stage) == ["load", "unload"])
+        #expect(guest.session.problems.map(\.stage) == [.loading, .unloading])
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
     }
 
@@ -143,7 +175,7 @@ struct SessionReportTests {
         _ = guest.print("[   98.500000] hmmlab: begin a/b")
         _ = try guest.end("a/b")
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
-        #expect(guest.session.problems.map(\.stage) == ["load"])
+        #expect(guest.session.problems.map(\.stage) == [.loading])
     }
 
     @Test("of the OOM killer explains a test's end and no more")

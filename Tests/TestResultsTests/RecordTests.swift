@@ -78,6 +78,7 @@ struct RecordTests {
         let first = try #require((object["tests"] as? [[String: Any]])?.last)
         #expect(first["id"] as? String == "kselftest:mm/hmm/fork")
         #expect(first["outcome"] as? String == "unexpected")
+        #expect(first["warnings"] as? [String] == [])
         #expect(try JSON.value(RunRecord.self, from: Data(text.utf8)) == Sample.run)
     }
 

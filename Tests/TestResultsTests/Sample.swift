@@ -12,8 +12,7 @@ enum Sample {
         TestRecord(suite: "mirror", name: "snapshot", verdict: .pass, duration: 0.25),
         TestRecord(
             suite: "mirror", name: "wrong data", verdict: .fail, reason: "page 3 holds 0x0",
-            output: ["line 1", "ok 7 fake"],
-            duration: 1),
+            warnings: ["a result has no number"], output: ["line 1", "ok 7 fake"], duration: 1),
         TestRecord(suite: "mirror", name: "hang", verdict: .timeout, reason: "no end within 10 s", duration: 10),
         TestRecord(
             suite: "mirror", name: "exclusive", verdict: .fail,

@@ -148,14 +148,10 @@ let migrateExclusiveTests: [GuestTest] =
             buffer.range.expectHolds(seed: 1, "the contents are right")
         },
     ]
-    + onBothMemories(
+    + onDevicePages(
         "migrate/exclusive-device-page",
         "A page of device memory can be held exclusively, private ones after they came back"
-    ) {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    ) { memory, buffer, mirror in
         try mirror.fill(buffer.range, seed: 2)
         let before = try buffer.range.places()
         try mirror.seize(buffer.range, seed: 2)

@@ -4,10 +4,8 @@ import GuestTestKit
 
 /// Changes of the mapping while its pages are on the device, and how they are accounted for.
 let migrateMappingTests: [GuestTest] =
-    onBothMemories("migrate/dontneed-on-device", "MADV_DONTNEED drops pages that are on the device") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    onDevicePages("migrate/dontneed-on-device", "MADV_DONTNEED drops pages that are on the device") {
+        memory, buffer, mirror in
         try buffer.advise(.dontNeed)
         try buffer.range.expectPlace(.nothing, "the pages are gone")
         try buffer.range.expectSmaps("Rss", 0, "no page counts")
@@ -55,10 +53,8 @@ let migrateMappingTests: [GuestTest] =
         try buffer.range.expectSmaps("Locked", 0, "the memory is unlocked")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
-    + onBothMemories("migrate/mlock-on-device", "Memory can be locked while it is on the device") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/mlock-on-device", "Memory can be locked while it is on the device") {
+        memory, buffer, mirror in
         try buffer.lock()
         try buffer.range.expectSmaps("Locked", buffer.range.size, "the memory is locked")
         buffer.range.expectHolds(seed: 1, "the CPU reads the contents")

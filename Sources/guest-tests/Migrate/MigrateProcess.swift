@@ -5,10 +5,8 @@ import GuestTestKit
 
 /// Pages on the device and what becomes of them when processes fork, exit and are replaced.
 let migrateProcessTests: [GuestTest] =
-    onBothMemories("migrate/fork-child-reads", "A child reads pages that were on the device at the fork") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    onDevicePages("migrate/fork-child-reads", "A child reads pages that were on the device at the fork") {
+        memory, buffer, _ in
         let child = try Child { parent in
             try buffer.range.expectPlace(memory.placeAfterFork, "the child shares the device pages")
             buffer.range.expectHolds(seed: 1, "the child reads the contents")
@@ -23,11 +21,8 @@ let migrateProcessTests: [GuestTest] =
         try child.channel.signal()
         try child.expectPassed()
     }
-    + onBothMemories("migrate/fork-child-writes", "What a child writes to shared device pages stays in the child") {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/fork-child-writes", "What a child writes to shared device pages stays in the child") {
+        memory, buffer, _ in
         let child = try Child { _ in
             buffer.range.fill(seed: 2)
             buffer.range.expectHolds(seed: 2, "the child has what it wrote")
@@ -36,11 +31,8 @@ let migrateProcessTests: [GuestTest] =
         try child.expectPassed()
         buffer.range.expectHolds(seed: 1, "the parent has what it had")
     }
-    + onBothMemories("migrate/fork-parent-writes", "What the parent writes after a fork stays in the parent") {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/fork-parent-writes", "What the parent writes after a fork stays in the parent") {
+        memory, buffer, _ in
         let child = try Child { parent in
             try parent.wait()
             buffer.range.expectHolds(seed: 1, "the child has what was there at the fork")
@@ -52,10 +44,8 @@ let migrateProcessTests: [GuestTest] =
         try child.expectPassed()
         buffer.range.expectHolds(seed: 2, "the parent still has what it wrote")
     }
-    + onBothMemories("migrate/fork-both-write", "Parent and child write shared device pages and never meet") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/fork-both-write", "Parent and child write shared device pages and never meet") {
+        _, buffer, _ in
         let child = try Child { parent in
             for page in stride(from: 0, to: span, by: 2) { buffer.range.page(page).fill(seed: 2, firstPage: page) }
             try parent.signal()
@@ -75,11 +65,8 @@ let migrateProcessTests: [GuestTest] =
         }
         expect(try buffer.range.pagemap().allSatisfy { !$0.isEmpty }, "no page of the parent is gone")
     }
-    + onBothMemories("migrate/fork-child-exits", "A child that exits leaves the parent's device pages alone") {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/fork-child-exits", "A child that exits leaves the parent's device pages alone") {
+        _, buffer, _ in
         let before = try buffer.range.places().map(\.frame)
         for _ in 0..<3 { try Child { _ in }.expectPassed() }
         expectEqual(try buffer.range.places().map(\.frame), before, "the pages are in their frames on the device")
@@ -179,10 +166,8 @@ let migrateProcessTests: [GuestTest] =
         buffer.range.expectHolds(seed: 2, "the contents are right")
     }
     // After a fork the device has lost what it knew of the addresses, and the pages are shared.
-    + onBothMemories("migrate/device-reads-after-fork", "The device reads its own pages after a fork") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/device-reads-after-fork", "The device reads its own pages after a fork") {
+        _, buffer, mirror in
         let child = try Child { parent in
             try parent.wait()
             buffer.range.expectHolds(seed: 1, "the child has what was there at the fork")
@@ -192,12 +177,9 @@ let migrateProcessTests: [GuestTest] =
         try child.expectPassed()
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
-    + onBothMemories(
+    + onDevicePages(
         "migrate/device-writes-after-fork", "What the device writes to its own pages after a fork stays in the parent"
-    ) { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    ) { _, buffer, mirror in
         let child = try Child { parent in
             try parent.wait()
             buffer.range.expectHolds(seed: 1, "the child has what was there at the fork")

@@ -38,10 +38,8 @@ let migrateProtectionTests: [GuestTest] =
         expectEqual(FaultProbe.write(1, to: buffer.range), .forbidden(buffer.range), "the CPU may not write")
         buffer.range.expectZero("the CPU reads zeros")
     }
-    + onBothMemories("migrate/protect-on-device", "mprotect reaches pages that are on the device") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/protect-on-device", "mprotect reaches pages that are on the device") {
+        memory, buffer, mirror in
         try buffer.protect(.read)
         try buffer.range.expectPlace(memory.readOnlyPlace, "the pages are still there, not writable")
         expectEqual(FaultProbe.write(1, to: buffer.range), .forbidden(buffer.range), "the CPU writes no longer")
@@ -53,10 +51,8 @@ let migrateProtectionTests: [GuestTest] =
         buffer.range.expectHolds(seed: 2, "the CPU writes again")
         try mirror.expectReads(buffer.range, seed: 2, "the device reads what the CPU wrote")
     }
-    + onBothMemories("migrate/no-access-on-device", "Pages on the device survive the loss of all access") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/no-access-on-device", "Pages on the device survive the loss of all access") {
+        _, buffer, mirror in
         let before = try buffer.range.places()
         try buffer.protect(.none)
         expectEqual(FaultProbe.read(buffer.range), .forbidden(buffer.range), "the CPU has no access")
@@ -88,35 +84,26 @@ let migrateProtectionTests: [GuestTest] =
         try mirror.take(buffer.range.pages(from: 71, count: 79), seed: 1, firstPage: 71)
     }
     // The device has lost what it knew of the addresses and must find its own pages again.
-    + onBothMemories("migrate/device-reads-after-mprotect", "The device finds its own pages again after mprotect") {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/device-reads-after-mprotect", "The device finds its own pages again after mprotect") {
+        _, buffer, mirror in
         let before = try buffer.range.places()
         try buffer.protect(.read)
         try mirror.expectReads(buffer.range, seed: 1, "the device reads its own pages")
         expectEqual(try buffer.range.places().map(\.frame), before.map(\.frame), "no page moved")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
-    + onBothMemories(
+    + onDevicePages(
         "migrate/device-writes-after-mprotect", "The device writes its own pages again after mprotect there and back"
-    ) { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    ) { _, buffer, mirror in
         try buffer.protect(.read)
         try buffer.protect(.readWrite)
         try mirror.fill(buffer.range, seed: 2)
         buffer.range.expectHolds(seed: 2, "the CPU reads what the device wrote")
         try mirror.expectReads(buffer.range, seed: 2, "so does the device")
     }
-    + onBothMemories(
+    + onDevicePages(
         "migrate/device-write-to-read-only", "A write of the device to its own pages of a read-only mapping is refused"
-    ) { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    ) { _, buffer, mirror in
         try buffer.protect(.read)
         try mirror.expectWriteRefused(.notPermitted, buffer.range, "the device may not write")
         buffer.range.expectHolds(seed: 1, "the contents are as before")

@@ -20,11 +20,8 @@ let migrateReleaseTests: [GuestTest] =
         try mirror.take(buffer.range, seed: 2)
         try buffer.range.expectPlace(memory.place, "and can go to the device again")
     }
-    + onBothMemories("migrate/munmap-on-device", "Unmapping pages on the device frees them and spares the rest") {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/munmap-on-device", "Unmapping pages on the device frees them and spares the rest") {
+        memory, buffer, mirror in
         let middle = buffer.range.pages(from: 40, count: 60)
         try buffer.replace(middle)
         try middle.expectPlace(.nothing, "the new mapping is empty")
@@ -37,10 +34,8 @@ let migrateReleaseTests: [GuestTest] =
         buffer.range.pages(from: 100, count: 50).expectHolds(
             seed: 1, firstPage: 100, "the pages behind have their contents")
     }
-    + onBothMemories("migrate/release", "When the device gives its memory up, every page comes back") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/release", "When the device gives its memory up, every page comes back") {
+        memory, buffer, mirror in
         try mirror.fill(buffer.range, seed: 2)
         try mirror.release()
         try buffer.range.expectPlace(.system, "every page is in system memory")
@@ -70,11 +65,8 @@ let migrateReleaseTests: [GuestTest] =
         try child.channel.signal()
         try child.expectPassed()
     }
-    + onBothMemories("migrate/release-shared", "When the device gives its memory up, shared pages come back shared") {
-        memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/release-shared", "When the device gives its memory up, shared pages come back shared") {
+        memory, buffer, mirror in
         let child = try Child { parent in
             try parent.wait()
             try buffer.range.expectPlace(.system, "the child's pages are in system memory")

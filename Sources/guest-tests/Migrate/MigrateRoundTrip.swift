@@ -66,10 +66,8 @@ let migrateRoundTripTests: [GuestTest] =
             try buffer.range.expectUnmoved(since: before, "no page moved")
         },
     ]
-    + onBothMemories("migrate/device-write", "What the device writes to its memory is what the CPU gets") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/device-write", "What the device writes to its memory is what the CPU gets") {
+        _, buffer, mirror in
         let before = try buffer.range.places()
         try mirror.fill(buffer.range, seed: 2)
         try buffer.range.expectUnmoved(since: before, "the device writes in place")
@@ -89,10 +87,8 @@ let migrateRoundTripTests: [GuestTest] =
         }
         try buffer.range.expectPlace(.system, "every page is in system memory at the end")
     }
-    + onBothMemories("migrate/mixed", "A range that is half on the device already moves as a whole") { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let mirror = try memory.open()
-        try mirror.take(buffer.range, seed: 1)
+    + onDevicePages("migrate/mixed", "A range that is half on the device already moves as a whole") {
+        memory, buffer, mirror in
         // Every second page of the first part comes back.
         for page in stride(from: 0, to: 100, by: 2) {
             expectEqual(try mirror.migrateToSystem(buffer.range.page(page)), 1, "page \(page) comes back")

@@ -49,5 +49,22 @@ func onBothMemories(
     }
 }
 
+/// Makes one test for each kind of device memory from one body, which gets ``span`` pages with the pattern of seed 1 and
+/// the device that has taken all of them.
+func onDevicePages(
+    _ id: String, _ summary: String, needs requirements: [Requirement] = [], timeoutMilliseconds: Int = 30_000,
+    file: String = #fileID, line: Int = #line,
+    _ body: @escaping @Sendable (DeviceMemory, borrowing MappedBuffer, borrowing MirrorDevice) throws -> Void
+) -> [GuestTest] {
+    onBothMemories(
+        id, summary, needs: requirements, timeoutMilliseconds: timeoutMilliseconds, file: file, line: line
+    ) { memory in
+        let buffer = try MappedBuffer.filled(pages: span, seed: 1, file: file, line: line)
+        let mirror = try memory.open(file: file, line: line)
+        try mirror.take(buffer.range, seed: 1, file: file, line: line)
+        try body(memory, buffer, mirror)
+    }
+}
+
 /// More than two batches of the drivers, which work 64 pages at a time, and no multiple of a batch.
 let span = 150
