@@ -59,7 +59,7 @@ extension Lab {
         case .signalled(let number): status = 128 + number
         case .timedOut, .unkillable: status = 124
         case nil where observed.expiry == .test && titles.isEmpty:
-            progress(.warning("the guest hung" + (observer.hang?.function.map { " in \($0)" } ?? "")))
+            progress(.warning("the guest hung" + (observer.hang?.place.map { " in \($0)" } ?? "")))
             status = 124
         case nil:
             guard !titles.isEmpty else { throw boots.lost(observed) }

@@ -49,13 +49,13 @@ struct Judge: Sendable {
             reports: findings, boot: index)
         if outcome.reports.contains(where: \.isFinding) {
             record.verdict = .crash
-            record.reason = findings.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title).joined(
-                separator: "; ")
+            record.reason = Self.summary(
+                of: findings.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title))
             return [record]
         }
         guard let ending = outcome.ending else {
             if loss?.expiry == .test {
-                let place = outcome.hang?.function.map { "; it hung in \($0)" } ?? ""
+                let place = outcome.hang?.place.map { "; it hung in \($0)" } ?? ""
                 (record.verdict, record.reason) = (
                     .timeout, "the guest did not answer after the test's time was up\(place)"
                 )
@@ -83,6 +83,15 @@ struct Judge: Sendable {
             (record.verdict, record.reason) = Self.judge(status: status, output: outcome.output)
         }
         return [record]
+    }
+
+    /// Titles in the order of their first appearance, each once, with how often it came.
+    static func summary(of titles: [String]) -> String {
+        var seen: Set<String> = []
+        return titles.filter { seen.insert($0).inserted }.map { title in
+            let count = titles.count { $0 == title }
+            return count == 1 ? title : "\(title) (\(count) times)"
+        }.joined(separator: "; ")
     }
 
     /// Our own tests: 0 pass, 4 skip (kselftest's number), anything else fail; the reason stands in the output.

@@ -167,7 +167,7 @@ struct TestRunState {
         if case .failed(let error) = session.ending {
             return (.infra, error.sentence + (error.cause.map { ": \($0)" } ?? ""))
         }
-        let place = session.observer.hang?.function.map { "; it hung in \($0)" } ?? ""
+        let place = session.observer.hang?.place.map { "; it hung in \($0)" } ?? ""
         switch (session.expiry, session.observer.stage) {
         case (.boot, .booting), (.silence, .booting): return (.boot, "the guest did not come up in time\(place)")
         case (_, .booting): return (.boot, "the guest ended before it came up")

@@ -112,6 +112,8 @@ struct TestSession: MachineObserver {
     private var splitters = [RunStream.standardOutput: LineSplitter(), .standardError: LineSplitter()]
     private var position = 0
     private var current: SessionOutcome?
+    /// Whether the console has shown that PID 1 loads the first module; what it shows before belongs to the boot.
+    private var sawLoadMark: Bool
     /// Whether the console has shown the running test's begin mark; what it shows before is not the test's doing.
     private var sawBeginMark = false
     /// Whether the console has shown the running test's end mark; the two channels may bring their news in either order.
@@ -131,6 +133,7 @@ struct TestSession: MachineObserver {
     init(_ plan: SessionPlan, onEvent: @escaping @Sendable (SessionEvent) -> Void = { _ in }) {
         self.plan = plan
         self.onEvent = onEvent
+        sawLoadMark = plan.modules.isEmpty
     }
 
     /// The tests that were not begun.
@@ -334,6 +337,10 @@ struct TestSession: MachineObserver {
             }
             take(event)
         }
+        if !sawLoadMark, let first = plan.modules.first, Self.isMark(line.text, "begin load:\(first.name)") {
+            for event in parser.finish() { take(event) }
+            sawLoadMark = true
+        }
         if let id = current?.test.id, Self.isMark(line.text, "begin \(id)") {
             for event in parser.finish() { take(event) }
             sawBeginMark = true
@@ -374,12 +381,18 @@ struct TestSession: MachineObserver {
             current?.reports.removeAll { $0.index == report.index }
             current?.reports.append(report)
         } else if report.isFinding {
-            // Before the first test there is nothing to be between of.
-            let stage = stage == .testing && outcomes.isEmpty ? .loading : stage
+            let stage = consoleStage
             if stage == .testing { isSuspect = true }
             problems.removeAll { $0.report?.index == report.index }
             problems.append(SessionProblem(stage: stage, text: report.title, report: report))
         }
+    }
+
+    /// What the guest was busy with where the console is now; the protocol may be ahead of it.
+    private var consoleStage: SessionStage {
+        if !sawLoadMark { return .booting }
+        // Before the first test there is nothing to be between of.
+        return stage == .testing && outcomes.isEmpty ? .loading : stage
     }
 
     // MARK: - ending
@@ -425,6 +438,12 @@ extension GuestTest {
 extension KernelReport {
     /// Whether it is held against the kernel; the OOM killer does its duty and only explains a test's end.
     var isFinding: Bool { kind != .outOfMemory }
+
+    /// The function that the interrupted CPU was in: x86 prints its registers in the middle of the trace.
+    var place: String? {
+        let word = lines.lazy.compactMap { $0.wholeMatch(of: /RIP: 0010:([^+ ]+)\+.*/)?.output.1 }.first
+        return word.map(String.init) ?? function
+    }
 
     /// Whether it is the panic by which x86 answers an NMI that nobody asked for (`unknown_nmi_panic`,
     /// arch/x86/kernel/nmi.c): the host's question where the guest hangs.

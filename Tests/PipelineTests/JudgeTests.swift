@@ -23,6 +23,11 @@ struct JudgeTests {
         #expect(judged.1 == reason)
     }
 
+    @Test("of a crash names each report once")
+    func repeated() {
+        #expect(Judge.summary(of: ["WARNING in a", "BUG in b", "WARNING in a"]) == "WARNING in a (2 times); BUG in b")
+    }
+
     /// The records of a program of the kernel's own that printed something and ended well.
     private func records(_ output: String...) -> [TestRecord] {
         let context = RunContext(kernelVersion: "6.12.117", driver: "test_hmm", flavour: "fast", commandLine: "")

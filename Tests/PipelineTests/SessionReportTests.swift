@@ -99,8 +99,12 @@ struct SessionReportTests {
     @Test("before the greeting is a problem of the boot, and the tests run all the same")
     func boot() throws {
         var guest = ScriptedGuest(.of("a/b", "a/c"))
+        // The greeting may be faster than the console.
+        let greeting = GuestMessage.hello(version: 1, kernelRelease: "x", uptimeMilliseconds: 1)
+        _ = try guest.say(greeting)
         #expect(guest.print(try Console.crash("warning")) == [])
-        _ = try guest.boot()
+        _ = guest.print("[    0.900000] hmmlab: begin load:test_hmm")
+        _ = try guest.say(.module("test_hmm", .load, error: nil))
         #expect(guest.session.problems.map(\.stage) == [.booting])
         #expect(guest.session.problems.map(\.text) == [Self.warning])
         #expect(guest.session.problems.map { $0.report?.title } == [Self.warning])
@@ -139,6 +143,56 @@ struct SessionReportTests {
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
     }
 
+    @Test("is not made of a preparation that fails: it is told, and the tests run")
+    func failedPreparation() throws {
+        var plan = SessionPlan.of("a/b")
+        plan.preparations = [["modprobe", "zram"]]
+        var guest = ScriptedGuest(plan)
+        _ = try guest.boot()
+        #expect(try guest.say(.ended(id: "prepare", .exited(1), milliseconds: 1)) == [GuestTest.of("a/b").request])
+        #expect(guest.session.problems.isEmpty)
+        #expect(guest.events.contains { $0.hasPrefix("note `modprobe zram` did not succeed") })
+    }
+
+    @Test("is not made of a preparation that hangs: the boot is over")
+    func hangingPreparation() throws {
+        var plan = SessionPlan.of("a/b")
+        plan.preparations = [["modprobe", "zram"]]
+        var guest = ScriptedGuest(plan)
+        _ = try guest.boot()
+        #expect(try guest.say(.ended(id: "prepare", .unkillable, milliseconds: 1)) == [.stopAfterReport])
+        #expect(guest.session.left.map(\.id) == ["a/b"])
+    }
+
+    @Test("that answers the host's interrupt says where a test hung, and is no crash")
+    func hang() throws {
+        var guest = ScriptedGuest(.of("a/b"))
+        _ = try guest.boot()
+        #expect(guest.observe(.expired(.test, at: .now)) == [])
+        #expect(guest.print(try Console.crash("hang-answers-nmi")).contains(.stopAfterReport))
+        guest.finish()
+        let outcome = try #require(guest.session.outcomes.first)
+        #expect(outcome.reports.isEmpty && outcome.hang?.place == "lkdtm_HARDLOCKUP")
+        let context = RunContext(kernelVersion: "6.12.117", driver: "test_hmm", flavour: "fast", commandLine: "")
+        let record = try #require(
+            Judge(known: KnownOutcomes(), context: context).records(
+                of: outcome, [], GuestLoss(ending: .stopped, expiry: .test), boot: 0
+            ).first)
+        #expect(record.verdict == .timeout)
+        #expect(record.reason.hasSuffix("it hung in lkdtm_HARDLOCKUP"))
+        #expect(record.output.contains { $0.contains("direct_entry") })
+    }
+
+    @Test("that nobody's interrupt asked for is a crash")
+    func unasked() throws {
+        var guest = ScriptedGuest(.of("a/b"))
+        _ = try guest.boot()
+        _ = guest.print(try Console.crash("hang-answers-nmi"))
+        guest.finish()
+        #expect(guest.session.outcomes.first?.reports.map(\.kind) == [.panic])
+        #expect(guest.session.outcomes.first?.hang == nil)
+    }
+
     @Test("that ends the boot leaves every test")
     func fatalBoot() throws {
         var guest = ScriptedGuest(.of("a/b"))
@@ -156,6 +210,7 @@ struct SessionReportTests {
         var guest = ScriptedGuest(.of("a/b"))
         let lines = try Console.crash("warning")
         _ = try guest.say(.hello(version: 1, kernelRelease: "x", uptimeMilliseconds: 1))
+        _ = guest.print("[    0.900000] hmmlab: begin load:test_hmm")
         _ = guest.print(lines)
         _ = try guest.say(.module("test_hmm", .load, error: nil))
         _ = try guest.end("a/b")

@@ -67,6 +67,7 @@ final class FakeGuest: RunningMachine {
     private func obey(_ message: HostMessage) throws {
         switch message {
         case .loadModules(let modules):
+            print(["[    0.900000] hmmlab: begin load:\(modules[0].name)"])
             if die(with: script.atLoad) { return }
             for module in modules { try say(.module(module.name, .load, error: nil)) }
         case .unloadModule(let name): try say(.module(name, .unload, error: nil))

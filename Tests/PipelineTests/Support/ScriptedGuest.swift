@@ -70,6 +70,7 @@ struct ScriptedGuest {
     mutating func boot() throws -> [Deed] {
         var deeds = try say(.hello(version: 1, kernelRelease: "6.12.117", uptimeMilliseconds: 1500))
         for case .send(.loadModules(let modules)) in deeds {
+            deeds += print("[    0.900000] hmmlab: begin load:\(modules[0].name)")
             for module in modules { deeds += try say(.module(module.name, .load, error: nil)) }
         }
         return deeds
