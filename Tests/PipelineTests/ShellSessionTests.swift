@@ -16,12 +16,12 @@ struct ShellSessionTests {
         var watchdog = Watchdog(start: .now)
         func sent(after message: GuestMessage) throws -> [HostMessage] {
             var decoder = MessageDecoder<HostMessage>()
-            let actions = session.observe(.bytes(ByteChunk(try message.encoded())), watchdog: &watchdog)
-            return actions.flatMap { action in
-                if case .send(let bytes) = action { decoder.feed(bytes) } else { [] }
-            }.compactMap { event in
-                if case .message(let message) = event { message } else { nil }
+            var messages: [HostMessage] = []
+            for case .send(let bytes) in session.observe(.bytes(ByteChunk(try message.encoded())), watchdog: &watchdog)
+            {
+                for case .message(let message) in decoder.feed(bytes) { messages.append(message) }
             }
+            return messages
         }
         let greeting = GuestMessage.hello(version: 1, kernelRelease: "6.12.117", uptimeMilliseconds: 900)
         #expect(try sent(after: greeting) == [.welcome, .loadModules([ModuleRequest("test_hmm")])])
