@@ -48,7 +48,12 @@ require_packages() {
 }
 
 require_swift() {
-    local version
+    local version words
+    if command -v swift >/dev/null && ! words=$(swift --version 2>&1); then
+        say "the Swift compiler $(command -v swift) does not run: $(printf '%s\n' "$words" | head -n 1)"
+        say "next: install what it lacks, as its toolchain's installation page for Debian 12 says"
+        exit 69
+    fi
     version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
     case ${version:-none} in
     none)
@@ -77,9 +82,9 @@ build_release() {
     mkdir -p "$root/.build"
     log=$(mktemp "$root/.build/hmmlab-build.XXXXXX")
     if ! (cd "$root" && swift build -c release --static-swift-stdlib) >"$log" 2>&1; then
-        cat "$log" >&2
-        rm -f "$log"
-        say "hmmlab itself does not build; the compiler's words stand above"
+        mv "$log" "$root/.build/hmmlab-build.log"
+        grep -F 'error:' "$root/.build/hmmlab-build.log" | head -n 40 >&2
+        say "hmmlab itself does not build; the errors stand above, all of the compiler's words in .build/hmmlab-build.log"
         exit 69
     fi
     rm -f "$log"

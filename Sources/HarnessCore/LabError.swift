@@ -16,6 +16,8 @@ public enum ExitCode: Int32, Sendable, Codable {
     case usage = 64
     /// The host could not do it: a tool, the network, or disk space is missing.
     case unavailable = 69
+    /// A person ended it: 128 and SIGINT, as shells have it.
+    case interrupted = 130
 }
 
 /// The one error type of hmmlab: what happened, why, and what to do next.

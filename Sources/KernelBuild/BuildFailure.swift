@@ -7,6 +7,8 @@ struct BuildFailure: Equatable {
     var lines: [String] = []
     /// Files named in errors, relative to the source tree, in the order of appearance.
     var files: [String] = []
+    /// The line that shows that the host failed, not the kernel: a full disk, or a compiler killed for want of memory.
+    var hostProblem: String?
 
     /// The most lines kept: enough for several errors, few enough to read.
     static let lineLimit = 40
@@ -18,6 +20,7 @@ struct BuildFailure: Equatable {
         var following = 0
         var fallback: [String] = []
         for line in log {
+            if hostProblem == nil, Self.isHostProblem(line) { hostProblem = String(line) }
             if let (file, isError) = Self.diagnostic(line, source), isError {
                 if !files.contains(file) { files.append(file) }
                 following = 6
@@ -53,6 +56,13 @@ struct BuildFailure: Equatable {
         if file.hasPrefix(beside) { file = file.dropFirst(beside.count) }
         if file.hasPrefix("./") { file = file.dropFirst(2) }
         return (String(file), rest.contains(" error: "))
+    }
+
+    /// strerror(3) of ENOSPC and EDQUOT, and what gcc's and clang's drivers say of a compiler that was killed.
+    private static func isHostProblem(_ line: Substring) -> Bool {
+        line.hasSuffix("No space left on device") || line.hasSuffix("Disk quota exceeded")
+            || line.contains("fatal error: Killed signal terminated program")
+            || line.contains("unable to execute command: Killed")
     }
 
     private static func isLinkerOrModpost(_ line: Substring) -> Bool {

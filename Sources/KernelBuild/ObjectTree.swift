@@ -182,7 +182,12 @@ struct ObjectTree: Sendable {
         let text = try Files.text(log)
         // make removes the target of a failed rule by itself; nothing half written is left behind.
         try? FileManager.default.removeItem(atPath: runningMark)
-        let failure = BuildFailure(log: text.split(separator: "\n"), source: source)
+        let failure = BuildFailure(log: text.split(whereSeparator: \.isNewline), source: source)
+        if let problem = failure.hostProblem {
+            return LabError(
+                "host-exhausted", "The host gave out while the kernel was built", cause: problem,
+                next: "Free some disk space or memory, and run the same command again: what was built is kept.")
+        }
         var cause = failure.lines
         for file in failure.files.prefix(4) where input.commit != input.base.commit {
             let blame = try await builder.runner.run(

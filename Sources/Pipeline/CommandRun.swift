@@ -19,24 +19,33 @@ public struct CommandResult: Sendable {
 }
 
 extension Lab {
-    /// A command without a limit of its own gets a week: every limit downstream stays an ordinary number.
-    private static let unlimited = 7 * 24 * 3600
+    /// The most seconds that a command may run, and what it gets without a limit of its own: a week, so that every
+    /// limit downstream stays an ordinary number.
+    public static let longestCommand = 7 * 24 * 3600
 
     /// Runs one command in a fresh guest with the driver loaded.
     ///
     /// - Parameters:
     ///   - timeoutSeconds: after which the command is killed; nil for no limit.
     ///   - onOutput: gets the command's output as it comes.
-    /// - Throws: ``LabError`` `guest-lost` if the guest does not come up or goes away without a report; others.
+    /// - Throws: ``LabError`` `command-too-long`; `guest-lost` if the guest does not come up or goes away without a
+    ///   report; others.
     public func run(
         _ command: [String], kernel: KernelSelection, guest: GuestSelection, timeoutSeconds: Int?,
         onOutput: @escaping @Sendable (RunStream, [UInt8]) -> Void
     ) async throws -> CommandResult {
-        let boots = try await boots(kernel, guest)
         let test = GuestTest(
             id: "run/command", suite: "run", summary: "", requirements: [],
-            timeoutMilliseconds: (timeoutSeconds ?? Self.unlimited) * 1000, arguments: command, form: .status,
+            timeoutMilliseconds: (timeoutSeconds ?? Self.longestCommand) * 1000, arguments: command, form: .status,
             outputLimit: nil)
+        do {
+            _ = try HostMessage.run(test.request(environment: [:])).encoded()
+        } catch {
+            throw LabError(
+                "command-too-long", exit: .usage, "The command is too long for the guest", cause: "\(error)",
+                next: "Split it into several commands.")
+        }
+        let boots = try await boots(kernel, guest)
         let plan = SessionPlan(modules: boots.modules, tests: [test], environment: [:])
         progress(.step("Booting the guest"))
         let session = TestSession(plan) { if case .output(let stream, let bytes) = $0 { onOutput(stream, bytes) } }
@@ -49,6 +58,9 @@ extension Lab {
         case .exited(let code): status = code
         case .signalled(let number): status = 128 + number
         case .timedOut, .unkillable: status = 124
+        case nil where observed.expiry == .test && titles.isEmpty:
+            progress(.warning("the guest hung" + (observer.hang?.function.map { " in \($0)" } ?? "")))
+            status = 124
         case nil:
             guard !titles.isEmpty else { throw boots.lost(observed) }
             status = 1

@@ -55,7 +55,12 @@ struct Judge: Sendable {
         }
         guard let ending = outcome.ending else {
             if loss?.expiry == .test {
-                (record.verdict, record.reason) = (.timeout, "the guest did not answer after the test's time was up")
+                let place = outcome.hang?.function.map { "; it hung in \($0)" } ?? ""
+                (record.verdict, record.reason) = (
+                    .timeout, "the guest did not answer after the test's time was up\(place)"
+                )
+                // What the kernel said when it was asked where it hangs.
+                record.output += outcome.hang?.lines ?? []
             } else {
                 switch loss?.ending {
                 case .failed(let error): (record.verdict, record.reason) = (.infra, error.sentence)
@@ -125,6 +130,11 @@ struct Judge: Sendable {
         ]
         return names[number] ?? "signal \(number)"
     }
+}
+
+extension SessionOutcome {
+    /// The reports as findings, not decoded.
+    var findings: [KernelFinding] { reports.map { KernelFinding($0, text: $0.text) } }
 }
 
 extension KernelFinding {

@@ -51,6 +51,8 @@ public enum TestEvent: Sendable {
     case ended(TestRecord)
     /// The kernel complained.
     case report(title: String, test: String?)
+    /// Something that a person should know and that decides nothing.
+    case note(String)
 }
 
 /// A finished run.
@@ -95,34 +97,55 @@ extension Lab {
             lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
             folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
         onEvent(.planned(tests.count))
-        var run = TestRunState(
-            boots: boots, known: known, keepGoing: selection.keepGoing, attempts: Self.bootAttempts, onEvent: onEvent)
         let started = Date()
+        let record: @Sendable (TestRunState) -> RunRecord = { run in
+            RunRecord(
+                base: "\(selection.kernel.base) (\(kernel.base.version))", series: selection.kernel.series,
+                flavour: selection.kernel.flavour, kernelSignature: kernel.artifact.signature, machine: machine.name,
+                accelerator: boots.accelerator.rawValue, started: started, ended: Date(), tests: run.records,
+                problems: run.problems, notRun: run.notRun, isInterrupted: run.isInterrupted)
+        }
+        try writeReproducer(to: boots.folder, selection, kernel)
+        var run = TestRunState(
+            boots: boots, known: known, keepGoing: selection.keepGoing, attempts: Self.bootAttempts, onEvent: onEvent
+        ) { run in
+            // Should hmmlab be killed, the boots until then are there to be read; a failure shows at the end.
+            var sofar = record(run)
+            sofar.isInterrupted = !run.notRun.isEmpty
+            try? Files.write(sofar.json(), to: boots.folder.path + "/record.json")
+        }
         try await run.work(through: tests)
-        let record = RunRecord(
-            base: "\(selection.kernel.base) (\(kernel.base.version))", series: selection.kernel.series,
-            flavour: selection.kernel.flavour, kernelSignature: kernel.artifact.signature, machine: machine.name,
-            accelerator: boots.accelerator.rawValue, started: started, ended: Date(), tests: run.records,
-            problems: run.problems)
-        try write(record, to: boots.folder, selection, kernel)
-        return TestReport(record: record, folder: boots.folder)
+        let finished = record(run)
+        try Files.write(try finished.json(), to: boots.folder.path + "/record.json")
+        try Files.write(finished.ktap().text(), to: boots.folder.path + "/results.ktap")
+        try Files.write(try finished.junit(), to: boots.folder.path + "/junit.xml")
+        return TestReport(record: finished, folder: boots.folder)
     }
 
-    private func write(
-        _ record: RunRecord, to folder: RunFolder, _ selection: TestSelection, _ kernel: PreparedKernel
+    /// Variables that change what a run does; a reproducer sets them as they were.
+    private static let honoured = [
+        "ARCH", "CROSS_COMPILE", "LLVM", "CC", "KCFLAGS", "CCACHE_DIR", "XDG_CACHE_HOME", "HMMLAB_MIRROR",
+    ]
+
+    /// Writes the kernel's configuration and a script that runs the same again from any folder.
+    private func writeReproducer(
+        to folder: RunFolder, _ selection: TestSelection, _ kernel: PreparedKernel
     ) throws {
-        try Files.write(try record.json(), to: folder.path + "/record.json")
-        try Files.write(record.ktap().text(), to: folder.path + "/results.ktap")
-        try Files.write(try record.junit(), to: folder.path + "/junit.xml")
         try Files.write(try Files.text(kernel.artifact.config), to: folder.path + "/config")
         var words = selection.arguments
-        if case .debian = kernel.base.spec {
-            // The same base again, even when its series has moved on.
-            words += ["--base", "debian:\(kernel.base.version)"]
+        // The same base again, even when its series or branch has moved on.
+        switch kernel.base.spec {
+        case .debian: words += ["--base", "debian:\(kernel.base.version)"]
+        case .git(let repository, _): words += ["--base", "git:\(repository)@\(kernel.base.commit)"]
+        case .directory, .tar: break
         }
-        let command = Command(installation.root + "/scripts/hmmlab", words)
-        try Files.write(
-            "#!/bin/sh\n# Runs this again.\nexec \(command.shellText)\n", to: folder.path + "/reproduce.sh")
+        let command = Command(
+            installation.root + "/scripts/hmmlab", words,
+            environment: environment.filter { Self.honoured.contains($0.key) }.mapValues { $0 },
+            in: FileManager.default.currentDirectoryPath)
+        let script = folder.path + "/reproduce.sh"
+        try Files.write("#!/bin/sh\n# Runs this again.\n\(command.shellText)\n", to: script)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script)
     }
 }
 

@@ -19,35 +19,60 @@ struct TestRunState {
     private let keepGoing: Bool
     private let attempts: Int
     private let onEvent: @Sendable (TestEvent) -> Void
+    private let onBoot: @Sendable (TestRunState) -> Void
     private let judge: Judge
 
     private(set) var records: [TestRecord] = []
     private(set) var problems: [RunProblem] = []
+    /// The tests that have no record, because the run was ended before them.
+    private(set) var notRun: [String] = []
+    /// Whether a person ended the run.
+    private(set) var isInterrupted = false
+    /// What was told of the boot that is going on; kept if the boot cannot be followed to its end.
+    private let told = LockedValue((tests: 0, records: [TestRecord]()))
 
     init(
         boots: GuestBoots, known: KnownOutcomes, keepGoing: Bool, attempts: Int,
-        onEvent: @escaping @Sendable (TestEvent) -> Void
+        onEvent: @escaping @Sendable (TestEvent) -> Void,
+        onBoot: @escaping @Sendable (TestRunState) -> Void = { _ in }
     ) {
         self.boots = boots
         self.keepGoing = keepGoing
         self.attempts = attempts
         self.onEvent = onEvent
+        self.onBoot = onBoot
         judge = Judge(known: known, context: boots.context)
     }
 
+    /// Boots until every test has its record, or nothing more can be had; what was found until then is always kept.
+    ///
+    /// - Parameter tests: what is to run, in this order.
     mutating func work(through tests: [GuestTest]) async throws {
         var left = tests[...]
         var index = 0
         var fruitless = 0
         while !left.isEmpty {
-            let session = try await boot(left, index)
-            let done = session.observer.outcomes.count
-            try await settle(session, index)
-            left = session.observer.left
+            told.withLock { $0 = (0, []) }
+            do {
+                let session = try await boot(left, index)
+                let done = session.observer.outcomes.count
+                try await settle(session, index)
+                left = session.observer.left
+                fruitless = done == 0 ? fruitless + 1 : 0
+            } catch {
+                left = left.dropFirst(keepWhatWasTold())
+                // Without a single result the error itself is the answer.
+                if records.isEmpty, !(error is CancellationError) { throw error }
+                isInterrupted = error is CancellationError
+                if let error = error as? LabError { problems.append(RunProblem(.infra, error.sentence, boot: index)) }
+                break
+            }
             index += 1
-            fruitless = done == 0 ? fruitless + 1 : 0
+            notRun = left.map(\.id)
+            onBoot(self)
             if fruitless >= attempts || (!keepGoing && records.contains { $0.outcome == .unexpected }) { break }
         }
+        notRun = left.map(\.id)
         for test in left where fruitless >= attempts {
             let worst = problems.map(\.verdict).max() ?? .boot
             let record = judge.withExpectation(
@@ -55,24 +80,39 @@ struct TestRunState {
                     suite: test.suite, name: test.name, verdict: max(worst, .boot),
                     reason: "never ran: the guest did not get as far as the tests", boot: index))
             records.append(record)
+            notRun = []
             onEvent(.ended(record))
         }
     }
 
+    /// Takes over the records of a boot that was cut off; returns how many of its tests have one.
+    private mutating func keepWhatWasTold() -> Int {
+        let (tests, latest) = told.withLock { $0 }
+        records += latest
+        return tests
+    }
+
     private func boot(_ tests: ArraySlice<GuestTest>, _ index: Int) async throws -> Observed<TestSession> {
-        let (onEvent, judge) = (onEvent, judge)
+        let (onEvent, judge, told) = (onEvent, judge, told)
+        let endsRun: @Sendable (SessionOutcome) -> Bool = { [keepGoing] outcome in
+            let records = judge.records(of: outcome, outcome.findings, nil, boot: index)
+            return !keepGoing && records.contains { $0.outcome == .unexpected }
+        }
         let plan = SessionPlan(
             modules: boots.modules,
             preparations: tests.contains { $0.requirements.contains("swap") } ? [Self.swap] : [], tests: Array(tests),
-            environment: ["HMMLAB_DRIVER": boots.selection.driver.rawValue])
+            environment: ["HMMLAB_DRIVER": boots.selection.driver.rawValue],
+            stopsAfter: endsRun)
         let session = TestSession(plan) { event in
             switch event {
             case .booted(let milliseconds): onEvent(.booted(index, milliseconds: milliseconds))
             case .began(let test): onEvent(.began(test.id))
             case .report(let report, let test): onEvent(.report(title: report.title, test: test))
             case .ended(let outcome) where outcome.ending != nil:
-                let findings = outcome.reports.map { KernelFinding($0, text: $0.text) }
-                for record in judge.records(of: outcome, findings, nil, boot: index) { onEvent(.ended(record)) }
+                let records = judge.records(of: outcome, outcome.findings, nil, boot: index)
+                told.withLock { $0 = ($0.tests + 1, $0.records + records) }
+                for record in records { onEvent(.ended(record)) }
+            case .note(let text): onEvent(.note(text))
             case .output, .ended: break
             }
         }
@@ -82,9 +122,12 @@ struct TestRunState {
     // MARK: - from a session to records
 
     private mutating func settle(_ session: Observed<TestSession>, _ index: Int) async throws {
+        // Nothing is added before everything is there: what was told is kept only if this fails.
+        var records: [TestRecord] = []
+        var problems: [RunProblem] = []
         let observer = session.observer
         for outcome in observer.outcomes {
-            let findings = try await findings(outcome.reports)
+            let findings = await findings(outcome.reports)
             let loss = outcome.ending == nil ? GuestLoss(ending: session.ending, expiry: session.expiry) : nil
             let judged = judge.records(of: outcome, findings, loss, boot: index)
             records += judged
@@ -92,16 +135,30 @@ struct TestRunState {
             if loss != nil { for record in judged { onEvent(.ended(record)) } }
         }
         for problem in observer.problems {
-            let findings = try await findings(problem.report.map { [$0] } ?? [])
-            // A driver that cannot be loaded leaves nothing to test: the guest is up, and still useless.
-            let verdict: Verdict = problem.report != nil ? .crash : problem.stage == .load ? .boot : .infra
-            add(RunProblem(verdict, problem.stage.sentence(problem.text), boot: index, reports: findings))
-        }
-        if let sentence = ending(session) {
-            add(
+            let findings = await findings(problem.report.map { [$0] } ?? [])
+            problems.append(
                 RunProblem(
-                    sentence.verdict, sentence.text, boot: index,
+                    Self.verdict(of: problem), "\(problem.stage.phrase): \(problem.text)", boot: index,
+                    reports: findings))
+        }
+        if let (verdict, text) = ending(session) {
+            problems.append(
+                RunProblem(
+                    verdict, text, boot: index,
                     console: Self.tail(of: try boots.folder.boot(index) + "/" + RunFile.console)))
+        }
+        self.records += records
+        for problem in problems { add(problem) }
+    }
+
+    private static func verdict(of problem: SessionProblem) -> Verdict {
+        if problem.report != nil { return .crash }
+        return switch problem.stage {
+        // A driver that cannot be loaded leaves nothing to test: the guest is up, and still useless.
+        case .loading: .boot
+        // One that cannot be unloaded has lost a reference somewhere.
+        case .unloading: .fail
+        case .booting, .preparing, .testing, .poweringOff: .infra
         }
     }
 
@@ -110,20 +167,24 @@ struct TestRunState {
         if case .failed(let error) = session.ending {
             return (.infra, error.sentence + (error.cause.map { ": \($0)" } ?? ""))
         }
-        if session.observer.bootMilliseconds == nil {
-            switch session.expiry {
-            case .boot, .silence: return (.boot, "the guest did not come up in time")
-            default: return (.boot, "the guest ended before it came up")
-            }
+        let place = session.observer.hang?.function.map { "; it hung in \($0)" } ?? ""
+        switch (session.expiry, session.observer.stage) {
+        case (.boot, .booting), (.silence, .booting): return (.boot, "the guest did not come up in time\(place)")
+        case (_, .booting): return (.boot, "the guest ended before it came up")
+        case (.silence, .loading): return (.boot, "the guest hung while the driver was loaded\(place)")
+        // A test that hangs has a record of its own.
+        case (.silence, let stage): return (.timeout, "the guest hung \(stage.phrase)\(place)")
+        case (.test, let stage) where stage != .testing: return (.timeout, "the guest hung \(stage.phrase)\(place)")
+        default: return nil
         }
-        if session.expiry == .silence { return (.infra, "the guest fell silent between tests") }
-        return nil
     }
 
-    private func findings(_ reports: [KernelReport]) async throws -> [KernelFinding] {
+    private func findings(_ reports: [KernelReport]) async -> [KernelFinding] {
         var findings: [KernelFinding] = []
         for report in reports {
-            let text = try await StackDecoder(lab: boots.lab, artifact: boots.kernel.artifact).decode(report.lines)
+            // A report without line numbers is better than none.
+            let decoder = StackDecoder(lab: boots.lab, artifact: boots.kernel.artifact)
+            let text = (try? await decoder.decode(report.lines)) ?? report.text
             findings.append(KernelFinding(report, text: text))
         }
         return findings
@@ -141,19 +202,5 @@ struct TestRunState {
 
     private static func tail(of path: String) -> [String] {
         ((try? Files.text(path)) ?? "").split(whereSeparator: \.isNewline).suffix(20).map(String.init)
-    }
-}
-
-extension SessionProblem.Stage {
-    /// A sentence about the stage.
-    fileprivate func sentence(_ text: String) -> String {
-        switch self {
-        case .boot: "while the guest booted: \(text)"
-        case .load: "while the driver was loaded: \(text)"
-        case .prepare: "while the guest was prepared for its tests: \(text)"
-        case .betweenTests: "between two tests: \(text)"
-        case .unload: "while the driver was unloaded: \(text)"
-        case .any: "the guest says: \(text)"
-        }
     }
 }

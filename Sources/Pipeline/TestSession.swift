@@ -15,6 +15,8 @@ struct SessionPlan: Sendable {
     var tests: [GuestTest]
     /// Variables for every test.
     var environment: [String: String]
+    /// Whether no further test is to run after this outcome.
+    var stopsAfter: @Sendable (SessionOutcome) -> Bool = { _ in false }
 }
 
 /// What is told while a session runs.
@@ -24,6 +26,25 @@ enum SessionEvent: Sendable {
     case output(RunStream, [UInt8])
     case ended(SessionOutcome)
     case report(KernelReport, duringTest: String?)
+    /// Something that a person should know and that decides nothing.
+    case note(String)
+}
+
+/// What a boot was busy with.
+enum SessionStage: Sendable, Equatable {
+    case booting, loading, preparing, testing, unloading, poweringOff
+
+    /// The stage as part of a sentence.
+    var phrase: String {
+        switch self {
+        case .booting: "while the guest booted"
+        case .loading: "while the driver was loaded"
+        case .preparing: "while the guest was prepared"
+        case .testing: "between tests"
+        case .unloading: "while the driver was unloaded"
+        case .poweringOff: "while the guest powered off"
+        }
+    }
 }
 
 /// What became of one test in a session, before expectations are looked at.
@@ -35,18 +56,14 @@ struct SessionOutcome: Sendable {
     var milliseconds: Int
     /// Reports that the kernel made while it ran.
     var reports: [KernelReport] = []
+    /// The kernel's answer to the host's interrupt after a limit had passed: where it hung. No complaint of its own.
+    var hang: KernelReport?
 }
 
 /// Something wrong outside of any test.
 struct SessionProblem: Sendable, Equatable {
-    /// What the guest was about.
-    enum Stage: Sendable {
-        case boot, load, prepare, betweenTests, unload
-        /// Nothing in particular: PID 1 complained.
-        case any
-    }
-
-    var stage: Stage
+    /// What the boot was busy with.
+    var stage: SessionStage
     /// A sentence.
     var text: String
     var report: KernelReport?
@@ -83,7 +100,13 @@ struct TestSession: MachineObserver {
 
     private let plan: SessionPlan
     private let onEvent: @Sendable (SessionEvent) -> Void
-    private var phase = Phase.booting
+    private var phase = Phase.booting { didSet { stage = Self.stage(phase) ?? stage } }
+    /// What the boot is, or last was, busy with.
+    private(set) var stage = SessionStage.booting
+    /// Whether a limit has passed: the host has asked by interrupt where the guest hangs.
+    private var hasExpired = false
+    /// Whether the tests that are left are for another boot, or for none.
+    private var isStopping = false
     private var decoder = MessageDecoder<GuestMessage>()
     private var parser = ConsoleParser()
     private var splitters = [RunStream.standardOutput: LineSplitter(), .standardError: LineSplitter()]
@@ -100,6 +123,8 @@ struct TestSession: MachineObserver {
 
     private(set) var outcomes: [SessionOutcome] = []
     private(set) var problems: [SessionProblem] = []
+    /// The kernel's answer to the host's interrupt after a limit had passed.
+    private(set) var hang: KernelReport?
     /// When the greeting came, in milliseconds of the guest's uptime.
     private(set) var bootMilliseconds: Int?
 
@@ -124,7 +149,24 @@ struct TestSession: MachineObserver {
                 case .garbage: []
                 }
             }
-        case .expired: []
+        case .expired: expired()
+        }
+    }
+
+    private mutating func expired() -> [MachineAction] {
+        hasExpired = true
+        return []
+    }
+
+    private static func stage(_ phase: Phase) -> SessionStage? {
+        switch phase {
+        case .booting: .booting
+        case .loading: .loading
+        case .preparing: .preparing
+        case .running, .settling: .testing
+        case .unloading: .unloading
+        case .poweringOff: .poweringOff
+        case .over: nil
         }
     }
 
@@ -165,8 +207,8 @@ struct TestSession: MachineObserver {
             return actions
         case .module(let name, let change, let error):
             if let error {
-                let stage: SessionProblem.Stage = change == .load ? .load : .unload
-                problems.append(SessionProblem(stage: stage, text: "Module \(name): \(error)"))
+                let stage: SessionStage = change == .load ? .loading : .unloading
+                problems.append(SessionProblem(stage: stage, text: "module \(name): \(error)"))
             }
             return moduleDone(failed: error != nil, at: instant, &watchdog)
         case .output(_, let stream, let bytes):
@@ -231,14 +273,16 @@ struct TestSession: MachineObserver {
         guard case .preparing(let left) = phase else { return [] }
         if ending != .exited(0) {
             let command = plan.preparations[plan.preparations.count - left].joined(separator: " ")
-            // The tests that need it say so themselves.
-            problems.append(SessionProblem(stage: .prepare, text: "`\(command)` did not succeed (\(ending))"))
+            // No problem of the run: the tests that need it say so themselves.
+            onEvent(.note("`\(command)` did not succeed in the guest (\(ending))"))
         }
+        // PID 1 starts nothing any more.
+        if ending == .unkillable { return stop() }
         return prepare(left: left - 1, at: instant, &watchdog)
     }
 
     private mutating func next(at instant: MachineClock.Instant, _ watchdog: inout Watchdog) -> [MachineAction] {
-        guard position < plan.tests.count else {
+        guard position < plan.tests.count, !isStopping else {
             watchdog.testEnded(at: instant)
             if plan.modules.isEmpty { return powerOff() }
             phase = .unloading(left: plan.modules.count)
@@ -253,13 +297,7 @@ struct TestSession: MachineObserver {
         phase = .running
         onEvent(.began(test))
         watchdog.testBegan(limit: .milliseconds(test.timeoutMilliseconds) + Self.grace, at: instant)
-        return [
-            send(
-                .run(
-                    RunRequest(
-                        id: test.id, test.arguments, environment: plan.environment,
-                        timeoutMilliseconds: test.timeoutMilliseconds, outputLimit: test.outputLimit)))
-        ]
+        return [send(.run(test.request(environment: plan.environment)))]
     }
 
     /// Takes in what the test printed without a newline at the end.
@@ -313,6 +351,7 @@ struct TestSession: MachineObserver {
         for event in parser.finish() { take(event) }
         guard let outcome = current else { return [] }
         close(outcome)
+        if plan.stopsAfter(outcome) { isStopping = true }
         return isSuspect || outcome.reports.contains(where: \.isFinding) ? stop() : next(at: instant, &watchdog)
     }
 
@@ -325,24 +364,22 @@ struct TestSession: MachineObserver {
 
     private mutating func take(_ event: ConsoleEvent) {
         guard case .ended(let report) = event else { return }
+        if hasExpired, report.answersInterrupt {
+            hang = report
+            current?.hang = report
+            return
+        }
         onEvent(.report(report, duringTest: sawBeginMark ? current?.test.id : nil))
         if current != nil, sawBeginMark {
             current?.reports.removeAll { $0.index == report.index }
             current?.reports.append(report)
         } else if report.isFinding {
-            let stage = stage
-            if stage == .betweenTests { isSuspect = true }
+            // Before the first test there is nothing to be between of.
+            let stage = stage == .testing && outcomes.isEmpty ? .loading : stage
+            if stage == .testing { isSuspect = true }
             problems.removeAll { $0.report?.index == report.index }
             problems.append(SessionProblem(stage: stage, text: report.title, report: report))
         }
-    }
-
-    /// What the guest is about while no test has its begin mark on the console.
-    private var stage: SessionProblem.Stage {
-        if bootMilliseconds == nil { return .boot }
-        if isPreparing { return .prepare }
-        if outcomes.isEmpty && (position == 0 || current != nil) { return .load }
-        return current == nil ? .unload : .betweenTests
     }
 
     // MARK: - ending
@@ -366,17 +403,32 @@ struct TestSession: MachineObserver {
     }
 
     private mutating func problem(_ text: String) -> [MachineAction] {
-        problems.append(SessionProblem(stage: bootMilliseconds == nil ? .boot : .any, text: text))
+        problems.append(SessionProblem(stage: stage, text: text))
         return []
     }
 
     private func send(_ message: HostMessage) -> MachineAction {
-        // The longest message is a run request of our own making, far below the frame's limit.
+        // The longest message is a run request, and a person's command was measured before the guest was booted.
         .send((try? message.encoded()) ?? [])
+    }
+}
+
+extension GuestTest {
+    /// What PID 1 is asked for.
+    func request(environment: [String: String]) -> RunRequest {
+        RunRequest(
+            id: id, arguments, environment: environment, timeoutMilliseconds: timeoutMilliseconds,
+            outputLimit: outputLimit)
     }
 }
 
 extension KernelReport {
     /// Whether it is held against the kernel; the OOM killer does its duty and only explains a test's end.
     var isFinding: Bool { kind != .outOfMemory }
+
+    /// Whether it is the panic by which x86 answers an NMI that nobody asked for (`unknown_nmi_panic`,
+    /// arch/x86/kernel/nmi.c): the host's question where the guest hangs.
+    var answersInterrupt: Bool {
+        kind == .panic && (panics + [headline]).contains { $0.contains("NMI: Not continuing") }
+    }
 }

@@ -80,7 +80,9 @@ public struct ProcessRunner: Sendable {
         let lines = said.split(separator: "\n", omittingEmptySubsequences: true).suffix(12)
         return LabError(
             "tool-failed", "\(name) \(how)", cause: lines.isEmpty ? command.shellText : lines.joined(separator: "\n"),
-            next: "To see it by itself, run: \(command.shellText)")
+            next: said.contains("No space left on device")
+                ? "Free some disk space, or set XDG_CACHE_HOME to another disk."
+                : "To see it by itself, run: \(command.shellText)")
     }
 
     /// Runs a program and hands over its output as it comes, in pieces that may end inside a line.

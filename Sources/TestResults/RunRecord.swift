@@ -4,7 +4,8 @@ import HarnessCore
 
 /// Something that went wrong outside any test: before the first, between two, or after the last.
 public struct RunProblem: Sendable, Equatable, Codable {
-    /// ``Verdict/infra``, ``Verdict/boot``, or ``Verdict/crash`` for a complaint of the kernel while no test ran.
+    /// ``Verdict/infra``, ``Verdict/boot``, ``Verdict/crash`` for a complaint of the kernel while no test ran,
+    /// ``Verdict/timeout`` for a guest that hung then, ``Verdict/fail`` for a driver that cannot be unloaded.
     public var verdict: Verdict
     /// What happened, in one sentence without a full stop.
     public var sentence: String
@@ -44,7 +45,7 @@ public struct RunSummary: Sendable, Equatable, Codable {
     /// hmmlab's exit status for the run.
     public var exitCode: Int32
 
-    init(tests: [TestRecord], problems: [RunProblem]) {
+    init(tests: [TestRecord], problems: [RunProblem], isInterrupted: Bool) {
         total = tests.count
         counts = Dictionary(uniqueKeysWithValues: Verdict.allCases.map { ($0.rawValue, 0) })
         for test in tests { counts[test.verdict.rawValue, default: 0] += 1 }
@@ -56,7 +57,7 @@ public struct RunSummary: Sendable, Equatable, Codable {
         // A run in which nothing ran has shown nothing.
         if tests.isEmpty { worst = max(worst, .fail) }
         verdict = worst
-        exitCode = RunSummary.exitCode(for: worst).rawValue
+        exitCode = (isInterrupted ? .interrupted : RunSummary.exitCode(for: worst)).rawValue
     }
 
     /// The exit status that stands for a verdict.
@@ -92,11 +93,16 @@ public struct RunRecord: Sendable, Equatable {
     public var tests: [TestRecord]
     /// What went wrong outside any test.
     public var problems: [RunProblem]
+    /// The tests that were to run and did not, because the run was ended before.
+    public var notRun: [String]
+    /// Whether a person ended the run.
+    public var isInterrupted: Bool
 
     /// Makes a record from its parts.
     public init(
         base: String, series: String? = nil, flavour: String, kernelSignature: String, machine: String,
-        accelerator: String, started: Date, ended: Date, tests: [TestRecord], problems: [RunProblem] = []
+        accelerator: String, started: Date, ended: Date, tests: [TestRecord], problems: [RunProblem] = [],
+        notRun: [String] = [], isInterrupted: Bool = false
     ) {
         self.base = base
         self.series = series
@@ -108,13 +114,17 @@ public struct RunRecord: Sendable, Equatable {
         self.ended = ended
         self.tests = tests
         self.problems = problems
+        self.notRun = notRun
+        self.isInterrupted = isInterrupted
     }
 
     /// The run's figures.
-    public var summary: RunSummary { RunSummary(tests: tests, problems: problems) }
+    public var summary: RunSummary {
+        RunSummary(tests: tests, problems: problems, isInterrupted: isInterrupted)
+    }
 
     /// hmmlab's exit status for the run.
-    public var exitCode: ExitCode { RunSummary.exitCode(for: summary.verdict) }
+    public var exitCode: ExitCode { isInterrupted ? .interrupted : RunSummary.exitCode(for: summary.verdict) }
 
     /// The suites in the order of their first test.
     public var suites: [String] {
@@ -131,6 +141,8 @@ public struct RunRecord: Sendable, Equatable {
 extension RunRecord: Codable {
     private enum Key: String, CodingKey {
         case base, series, flavour, kernelSignature, machine, accelerator, started, ended, tests, problems, summary
+        case notRun
+        case isInterrupted = "interrupted"
     }
 
     /// Writes the stored parts and the derived `summary`.
@@ -146,6 +158,8 @@ extension RunRecord: Codable {
         try container.encode(ended, forKey: .ended)
         try container.encode(tests, forKey: .tests)
         try container.encode(problems, forKey: .problems)
+        try container.encode(notRun, forKey: .notRun)
+        try container.encode(isInterrupted, forKey: .isInterrupted)
         try container.encode(summary, forKey: .summary)
     }
 
@@ -162,6 +176,8 @@ extension RunRecord: Codable {
             started: try container.decode(Date.self, forKey: .started),
             ended: try container.decode(Date.self, forKey: .ended),
             tests: try container.decode([TestRecord].self, forKey: .tests),
-            problems: try container.decode([RunProblem].self, forKey: .problems))
+            problems: try container.decode([RunProblem].self, forKey: .problems),
+            notRun: try container.decodeIfPresent([String].self, forKey: .notRun) ?? [],
+            isInterrupted: try container.decodeIfPresent(Bool.self, forKey: .isInterrupted) ?? false)
     }
 }

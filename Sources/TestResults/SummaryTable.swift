@@ -17,11 +17,14 @@ public enum SummaryTable {
         let summary = run.summary
         let seconds = SummaryTable.seconds(run.ended.timeIntervalSince(run.started))
         if let problem = run.problems.filter({ $0.verdict >= .boot }).max(by: { $0.verdict < $1.verdict }) {
-            let ran = summary.total == 0 ? "no test ran" : "\(summary.total.of("test")) ran"
+            var ran = summary.total == 0 ? "no test ran" : "\(summary.total.of("test")) ran"
+            if !run.notRun.isEmpty && summary.total > 0 { ran += ", \(run.notRun.count) did not" }
             return
                 "\(problem.verdict == .infra ? "The host failed" : "The guest did not boot"): \(problem.sentence); \(ran)."
         }
-        if summary.total == 0 { return "No test ran, so nothing is known." }
+        if summary.total == 0 {
+            return run.isInterrupted ? "Interrupted before a test ended." : "No test ran, so nothing is known."
+        }
         var parts: [String] = []
         let bad = run.tests.filter { $0.outcome == .unexpected }
         for (verdict, phrase): (Verdict, String) in [
@@ -32,7 +35,7 @@ public enum SummaryTable {
             if number > 0 { parts.append("\(number) \(phrase)") }
         }
         if !run.problems.isEmpty {
-            parts.append("the kernel complained \(run.problems.count.of("time")) while no test ran")
+            parts.append("the kernel misbehaved \(run.problems.count.of("time")) while no test ran")
         }
         if summary.expected > 0 { parts.append("\(summary.expected) did not pass, as is known") }
         if !summary.unexpectedPasses.isEmpty {
@@ -42,7 +45,9 @@ public enum SummaryTable {
         let all =
             passed == summary.total
             ? "All \(passed.of("test")) passed" : "\(passed) of \(summary.total.of("test")) passed"
-        return ([all + " in \(seconds)"] + parts).joined(separator: ", ") + "."
+        if !run.notRun.isEmpty { parts.append("\(run.notRun.count) did not run") }
+        return (run.isInterrupted ? "Interrupted. " : "") + ([all + " in \(seconds)"] + parts).joined(separator: ", ")
+            + "."
     }
 
     // MARK: The table

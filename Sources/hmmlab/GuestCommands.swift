@@ -23,7 +23,9 @@ struct RunCommand: AsyncParsableCommand {
         _ = try kernel.selection()
         _ = try guest.selection()
         if command.isEmpty { throw ValidationError("Give a command after --, such as: hmmlab run -- uname -r") }
-        if let timeout, timeout < 1 { throw ValidationError("--timeout takes seconds from 1, not \(timeout).") }
+        if let timeout, !(1...Lab.longestCommand).contains(timeout) {
+            throw ValidationError("--timeout takes seconds from 1 to \(Lab.longestCommand), not \(timeout).")
+        }
     }
 
     func run() async throws {

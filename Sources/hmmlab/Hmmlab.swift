@@ -12,13 +12,31 @@ struct Hmmlab: AsyncParsableCommand {
         discussion: """
             Start with: hmmlab test
             Exit codes: 0 passed, 1 a test failed or the kernel crashed, 2 the kernel did not build, \
-            3 it did not boot, 64 usage, 69 the host could not do it.
+            3 it did not boot, 64 usage, 69 the host could not do it, 130 interrupted.
             """,
         version: "0.1",
         subcommands: [
             TestCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self, BaseCommand.self, ListCommand.self,
             CacheCommand.self, DoctorCommand.self,
         ])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            // git bisect run would take the usage error's 64 for a bad commit; 128 ends the bisection.
+            if CommandLine.arguments.contains("--bisect-exit"), exitCode(for: error) == .validationFailure {
+                FileHandle.standardError.write(Data((fullMessage(for: error) + "\n").utf8))
+                Foundation.exit(128)
+            }
+            exit(withError: error)
+        }
+    }
 }
 
 /// Runs a command's work and turns its error into sentences and an exit code.
@@ -27,10 +45,24 @@ func report(_ terminal: Terminal, json: JSONOutput? = nil, _ work: () async thro
     let code: HarnessCore.ExitCode
     do {
         code = try await work()
-    } catch let error as LabError {
-        if let json { try? json.write(Document(["error": error])) }
-        terminal.show(error)
-        code = error.exitCode
+    } catch let error as ArgumentParser.ExitCode {
+        throw error
+    } catch is CancellationError {
+        terminal.line("Interrupted.", always: true)
+        code = .interrupted
+    } catch {
+        let known =
+            error as? LabError
+            ?? LabError(
+                "unexpected", "hmmlab could not go on", cause: error.localizedDescription,
+                next: "If the machine is well (disk space, memory), please report this as a bug of hmmlab.")
+        terminal.show(known)
+        do {
+            try json?.write(Document(["error": known]))
+        } catch let unwritable as LabError {
+            terminal.show(unwritable)
+        }
+        code = known.exitCode
     }
     terminal.clear()
     if code != .passed { throw ArgumentParser.ExitCode(code.rawValue) }
@@ -54,10 +86,7 @@ struct JSONOutput: ExpressibleByArgument {
     static let help = ArgumentHelp(
         "Write the result as JSON to a file, or to standard output with -.", valueName: "file")
 
-    func write(_ value: some Encodable) throws {
-        let text = try JSON.text(value)
-        if path == "-" { printResult(text) } else { try Files.write(text, to: path) }
-    }
+    func write(_ value: some Encodable) throws { try writeResult(try JSON.text(value), to: path) }
 }
 
 struct DoctorCommand: AsyncParsableCommand {
@@ -76,14 +105,15 @@ struct DoctorCommand: AsyncParsableCommand {
             if json?.path != "-" {
                 for finding in findings {
                     let mark = finding.isPresent ? "ok     " : finding.isOptional ? "without" : "MISSING"
-                    let package = finding.package.map { " (package \($0))" } ?? ""
-                    printResult("\(mark) \(finding.name)\(finding.isPresent ? "" : package): \(finding.detail)")
+                    printResult("\(mark) \(finding.package ?? finding.name): \(finding.detail)")
                 }
-                printResult(
-                    missing.isEmpty
-                        ? "Everything that hmmlab needs is here."
-                        : "\(missing.count) missing. next: apt-get install \(missing.compactMap(\.package).joined(separator: " "))"
-                )
+                let packages = missing.compactMap(\.package)
+                if missing.isEmpty {
+                    printResult("Everything that hmmlab needs is here.")
+                } else {
+                    printResult("\(missing.count.of("thing")) missing.")
+                }
+                if !packages.isEmpty { printResult("next: apt-get install \(packages.joined(separator: " "))") }
             }
             return missing.isEmpty ? .passed : .unavailable
         }
@@ -121,6 +151,12 @@ struct ListCommand: AsyncParsableCommand {
                     "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)"
                 }
             case .tests:
+                if let suite = suites.first(where: { $0 == SuiteCatalog.kselftest }) {
+                    throw LabError(
+                        "suite-not-listable", exit: .usage, "The tests of \(suite) are not known before it is built",
+                        cause: "they are those of the base's own tree",
+                        next: "Run hmmlab test --suite \(suite); it names each of them.")
+                }
                 let tests = try await lab.catalog().tests(suites: suites, filter: filter)
                 try show(tests, key: "tests") { "\($0.id.padded(44)) \($0.summary)" }
             }

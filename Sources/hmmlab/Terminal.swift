@@ -78,7 +78,7 @@ final class Terminal: Sendable {
         write(text)
     }
 
-    enum Colour { case red, green, yellow, bold }
+    enum Colour { case red, green, yellow }
 
     func colour(_ text: String, _ colour: Colour) -> String {
         guard usesColour else { return text }
@@ -88,7 +88,6 @@ final class Terminal: Sendable {
             case .red: NamedColor.red.value.first ?? 0
             case .green: NamedColor.green.value.first ?? 0
             case .yellow: NamedColor.yellow.value.first ?? 0
-            case .bold: Style.bold.value.first ?? 0
             }
         return "\u{1b}[\(code)m\(text)\u{1b}[0m"
     }
@@ -109,4 +108,9 @@ final class Terminal: Sendable {
 /// Standard output, where results and JSON go.
 func printResult(_ text: String) {
     FileHandle.standardOutput.write(Data((text.hasSuffix("\n") ? text : text + "\n").utf8))
+}
+
+/// Writes a result to the file that a person named, or to standard output for `-`.
+func writeResult(_ text: String, to path: String) throws {
+    if path == "-" { printResult(text) } else { try Files.write(text, to: path) }
 }

@@ -24,17 +24,27 @@ struct TestCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Run only tests whose name matches this regular expression.", valueName: "regex"))
     var filter: String?
     @Flag(inversion: .prefixedNo, help: "Go on after a test that failed.") var keepGoing = true
-    @Flag(help: "Build everything, print the whole QEMU command, and boot nothing.") var dryRun = false
-    @Flag(help: "Exit as git bisect run wants it: 0 good, 1 bad, 125 cannot be tested.") var bisectExit = false
+    @Flag(help: "Build everything, print the whole QEMU command of the first boot, and run no test.") var dryRun = false
+    @Flag(
+        help: "Exit as git bisect run wants it: 0 good, 1 bad, 125 cannot be tested, 128 wrong usage or interrupted.")
+    var bisectExit = false
     @Option(help: ArgumentHelp("Write the results as KTAP to a file, or to standard output with -.", valueName: "file"))
     var ktap: String?
-    @Option(help: ArgumentHelp("Write the results as JUnit XML to a file.", valueName: "file")) var junit: String?
+    @Option(
+        help: ArgumentHelp("Write the results as JUnit XML to a file, or to standard output with -.", valueName: "file")
+    )
+    var junit: String?
     @Option(help: JSONOutput.help) var json: JSONOutput?
 
     func validate() throws {
         _ = try kernel.selection()
         _ = try guest.selection()
+        if outputs.count(where: { $0 == "-" }) > 1 {
+            throw ValidationError("Only one of --json, --ktap and --junit can go to standard output.")
+        }
     }
+
+    private var outputs: [String] { [json?.path, ktap, junit].compactMap { $0 } }
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
@@ -42,8 +52,13 @@ struct TestCommand: AsyncParsableCommand {
         do {
             try await withLab(terminal, json: json) { try await test(in: $0, terminal) }
         } catch let code as ArgumentParser.ExitCode {
+            switch HarnessCore.ExitCode(rawValue: code.rawValue) {
+            case .testsFailed: throw code
+            // No other commit would do better: 128 and more end the bisection.
+            case .usage, .interrupted: throw ArgumentParser.ExitCode(128)
             // What could not be tested is neither good nor bad: git bisect skips it.
-            throw code.rawValue == 1 ? code : ArgumentParser.ExitCode(125)
+            default: throw ArgumentParser.ExitCode(125)
+            }
         }
     }
 
@@ -56,24 +71,41 @@ struct TestCommand: AsyncParsableCommand {
             return .passed
         }
         let live = LiveResults(terminal)
-        let outcome = try await lab.test(selection) { live.show($0) }
+        let outcome = try await interruptible(terminal) { try await lab.test(selection) { live.show($0) } }
         terminal.clear()
-        try write(outcome)
-        if json?.path != "-" && ktap != "-" {
+        // The summary first: a file that cannot be written must not hide the verdict.
+        if !outputs.contains("-") {
             for line in SummaryTable.lines(for: outcome.record) { printResult(live.coloured(line)) }
             printResult("Everything about this run: \(outcome.folder.path)")
         }
+        if let json { try json.write(Document(TestDocument(outcome))) }
+        if let ktap { try writeResult(outcome.record.ktap().text(), to: ktap) }
+        if let junit { try writeResult(outcome.record.junit(), to: junit) }
         return outcome.record.exitCode
     }
+}
 
-    private func write(_ outcome: TestReport) throws {
-        if let json { try json.write(Document(TestDocument(outcome))) }
-        if let ktap {
-            let text = outcome.record.ktap().text()
-            if ktap == "-" { printResult(text) } else { try Files.write(text, to: ktap) }
+/// Lets Ctrl-C and SIGTERM cancel some work, so that it can keep what it has; a second signal ends hmmlab at once.
+private func interruptible<Result: Sendable>(
+    _ terminal: Terminal, _ work: @escaping @Sendable () async throws -> Result
+) async throws -> Result {
+    let task = Task { try await work() }
+    let sources = [SIGINT, SIGTERM].map { number in
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+        source.setEventHandler {
+            terminal.line("Interrupted; the results so far are kept", always: true)
+            signal(number, SIG_DFL)
+            task.cancel()
         }
-        if let junit { try Files.write(try outcome.record.junit(), to: junit) }
+        source.resume()
+        return source
     }
+    defer {
+        for source in sources { source.cancel() }
+        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+    }
+    return try await task.value
 }
 
 /// The JSON of a test run: the record, and where its folder is.
@@ -114,6 +146,7 @@ private final class LiveResults: Sendable {
             count.withLock { $0.done += 1 }
             terminal.line(line(record))
             for warning in record.warnings { terminal.progress(.warning("\(record.id): \(warning)")) }
+        case .note(let text): terminal.progress(.note(text))
         case .report(let title, let test):
             terminal.line(terminal.colour("kernel: ", .red) + title + (test.map { " (during \($0))" } ?? ""))
         }

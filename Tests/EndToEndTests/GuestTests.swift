@@ -60,6 +60,52 @@ extension EndToEnd {
             #expect(output.standardError.contains("WARNING in lkdtm"), "\(output.standardError)")
         }
 
+        /// Other kernels than the default one: the newest base, and the flavour that looks closest.
+        @Test(arguments: [("debian:latest", "fast"), ("debian:6.12", "debug")])
+        func otherKernelsPassToo(_ base: String, _ flavour: String) async throws {
+            defer { tool.remove() }
+            let output = try await tool.run("test", "--base", base, "--flavour", flavour, "--json", "run.json")
+            #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
+            let run = try RunDocument(path: tool.folder + "/run.json")
+            for test in run.tests where test.outcome == "unexpected" {
+                Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
+            }
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
+            #expect(run.tests.count { $0.verdict == "pass" } >= 250)
+        }
+
+        @Test func ctrlCKeepsTheResultsSoFar() async throws {
+            defer { tool.remove() }
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: try Tool.binary)
+            process.arguments = ["test", "--suite", "migrate", "--json", "run.json"]
+            process.currentDirectoryURL = URL(fileURLWithPath: tool.folder)
+            try Files.write("", to: tool.folder + "/errors")
+            process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: tool.folder + "/errors"))
+            process.standardOutput = FileHandle.nullDevice
+            try process.run()
+            let hasResults = try await tool.wait(seconds: 1800) {
+                try Files.text(tool.folder + "/errors").contains("pass    migrate/round-trip-coherent")
+            }
+            #expect(hasResults, "no result came")
+            process.interrupt()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 130)
+            let run = try RunDocument(path: tool.folder + "/run.json")
+            #expect(run.tests.contains { $0.id == "migrate/round-trip-coherent" && $0.verdict == "pass" })
+            #expect(run.interrupted && run.notRun.contains("migrate/threads-release-coherent"))
+            #expect(Set(run.notRun).isDisjoint(with: run.tests.map(\.id)))
+        }
+
+        @Test func aGuestThatHangsIsATimeoutWithItsPlace() async throws {
+            defer { tool.remove() }
+            let output = try await tool.run(
+                "run", "--cpus", "1", "--timeout", "3", "--", "sh", "-c",
+                "modprobe lkdtm && echo HARDLOCKUP > /sys/kernel/debug/provoke-crash/DIRECT")
+            #expect(output.ending == .exited(124), "\(output.standardError)")
+            #expect(output.standardError.contains("hung in lkdtm_HARDLOCKUP"), "\(output.standardError)")
+        }
+
         @Test func noQEMUSurvivesAKilledHmmlab() async throws {
             defer { tool.remove() }
             let mark = "hmmlab.mark=\(Int.random(in: 100_000...999_999))"

@@ -46,9 +46,11 @@ struct Tool {
         return output.standardOutput.split(separator: "\n").compactMap { Int32($0) }
     }
 
-    /// Waits until something holds, for half a minute at most.
-    func wait(_ condition: () async throws -> Bool) async throws -> Bool {
-        for _ in 0..<600 {
+    /// Waits until something holds.
+    ///
+    /// - Parameter seconds: how long at most; a kernel may have to be built first.
+    func wait(seconds: Int = 30, _ condition: () async throws -> Bool) async throws -> Bool {
+        for _ in 0..<seconds * 20 {
             if try await condition() { return true }
             try await Task.sleep(for: .milliseconds(50))
         }
@@ -88,6 +90,8 @@ struct RunDocument: Decodable {
     var folder: String
     var tests: [Test]
     var summary: Summary
+    var notRun: [String]
+    var interrupted: Bool
 
     init(path: String) throws { self = try JSON.value(RunDocument.self, from: try Files.bytes(path)) }
 }

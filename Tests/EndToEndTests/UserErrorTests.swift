@@ -100,6 +100,15 @@ extension EndToEnd {
             try await expect(["build", "--upto", "3"], exit: 64, says: "--upto needs --series")
         }
 
+        @Test func aUsageErrorEndsABisection() async throws {
+            try await expect(["test", "--bisect-exit", "--upto", "3"], exit: 128, says: "--upto needs --series")
+        }
+
+        @Test func aCommandThatIsTooLong() async throws {
+            let script = String(repeating: ":;", count: 40_000)
+            try await expect(["run", "--", "sh", "-c", script], exit: 64, says: "too long", "next: ")
+        }
+
         @Test func errorsAreInTheJSONToo() async throws {
             defer { tool.remove() }
             let output = try await tool.run("build", "--base", "linux-6.12", "--json", "-")

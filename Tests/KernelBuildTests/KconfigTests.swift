@@ -135,6 +135,17 @@ import Testing
         #expect(BuildFailure(log: log.split(separator: "\n"), source: "/src").lines.count == 3)
     }
 
+    @Test(arguments: [
+        "mm/hmm.c:1:1: fatal error: error writing to /tmp/cc1.s: No space left on device",
+        "/usr/bin/ld: final link failed: No space left on device",
+        "gcc: fatal error: Killed signal terminated program cc1",
+        "clang: error: unable to execute command: Killed",
+    ])
+    func aHostThatGaveOutIsNotTheKernelsFault(_ line: String) {
+        #expect(BuildFailure(log: ["  CC mm/hmm.o", Substring(line)], source: "/src").hostProblem == line)
+        #expect(BuildFailure(log: ["mm/hmm.c:1:1: error: no space left here"], source: "/src").hostProblem == nil)
+    }
+
     @Test func withoutADiagnosticMakesLastWordsAreKept() {
         let failure = BuildFailure(log: ["  CC a.o", "make: *** [x] Killed"], source: "/src")
         #expect(failure.lines == ["make: *** [x] Killed"])

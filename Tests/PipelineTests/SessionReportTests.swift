@@ -101,7 +101,7 @@ struct SessionReportTests {
         var guest = ScriptedGuest(.of("a/b", "a/c"))
         #expect(guest.print(try Console.crash("warning")) == [])
         _ = try guest.boot()
-        #expect(guest.session.problems.map(\.stage) == [.boot])
+        #expect(guest.session.problems.map(\.stage) == [.booting])
         #expect(guest.session.problems.map(\.text) == [Self.warning])
         #expect(guest.session.problems.map { $0.report?.title } == [Self.warning])
         #expect(guest.events.contains("report \(Self.warning) during no test"))
@@ -122,7 +122,7 @@ struct SessionReportTests {
         _ = guest.print("[   98.500000] hmmlab: begin a/c")
         #expect(try guest.end("a/c") == [.stopAfterReport])
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true, true])
-        #expect(guest.session.problems.map(\.stage) == [.betweenTests])
+        #expect(guest.session.problems.map(\.stage) == [.testing])
         #expect(guest.session.left.map(\.id) == ["a/d"])
     }
 
@@ -135,7 +135,7 @@ struct SessionReportTests {
         _ = guest.print(try Console.crash("warning"))
         _ = try guest.say(.ended(id: "prepare", .exited(0), milliseconds: 1))
         _ = try guest.end("a/b")
-        #expect(guest.session.problems.map(\.stage) == [.prepare])
+        #expect(guest.session.problems.map(\.stage) == [.preparing])
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
     }
 
@@ -145,7 +145,7 @@ struct SessionReportTests {
         #expect(guest.print(try Console.crash("panic")).contains(.stopAfterReport))
         #expect(try guest.boot() == [])
         guest.finish()
-        #expect(guest.session.problems.map(\.stage) == [.boot])
+        #expect(guest.session.problems.map(\.stage) == [.booting])
         #expect(guest.session.outcomes.isEmpty)
         #expect(guest.session.left.map(\.id) == ["a/b"])
         #expect(guest.session.bootMilliseconds == nil)
@@ -161,7 +161,7 @@ struct SessionReportTests {
         _ = try guest.end("a/b")
         _ = guest.print(lines)
         #expect(try guest.say(.module("test_hmm", .unload, error: nil)) == [.send(.powerOff)])
-        #expect(guest.session.problems.map(\.stage) == [.load, .unload])
+        #expect(guest.session.problems.map(\.stage) == [.loading, .unloading])
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
     }
 
@@ -175,7 +175,7 @@ struct SessionReportTests {
         _ = guest.print("[   98.500000] hmmlab: begin a/b")
         _ = try guest.end("a/b")
         #expect(guest.session.outcomes.map(\.reports.isEmpty) == [true])
-        #expect(guest.session.problems.map(\.stage) == [.load])
+        #expect(guest.session.problems.map(\.stage) == [.loading])
     }
 
     @Test("of the OOM killer explains a test's end and no more")

@@ -27,7 +27,8 @@ struct TestRunStateTests {
 
     /// Runs the four tests on guests that follow scripts.
     private func run(
-        keepGoing: Bool = true, _ script: @escaping @Sendable (_ boot: Int) -> GuestScript
+        keepGoing: Bool = true, cancelAfter last: String? = nil,
+        _ script: @escaping @Sendable (_ boot: Int) -> GuestScript
     ) async throws -> Run {
         try await withTemporaryFolder { folder in
             let lab = try Lab(
@@ -37,13 +38,23 @@ struct TestRunStateTests {
                 lab: lab, kernel: kernel(in: folder), image: folder + "/image", machine: Self.machine,
                 selection: GuestSelection(accelerator: .tcg), folder: RunFolder.make(in: lab.cache), host: host)
             let told = LockedValue([String]())
-            var state = TestRunState(boots: boots, known: KnownOutcomes(), keepGoing: keepGoing, attempts: 2) { event in
-                if case .ended(let record) = event { told.withLock { $0.append(record.id) } }
+            let (ended, endings) = AsyncStream.makeStream(of: String.self)
+            let work = Task {
+                var state = TestRunState(boots: boots, known: KnownOutcomes(), keepGoing: keepGoing, attempts: 2) {
+                    guard case .ended(let record) = $0 else { return }
+                    told.withLock { $0.append(record.id) }
+                    endings.yield(record.id)
+                }
+                defer { endings.finish() }
+                try await state.work(through: Self.tests.map { .of($0) })
+                return state
             }
-            try await state.work(through: Self.tests.map { .of($0) })
+            for await id in ended where id == last { work.cancel() }
+            let state = try await work.value
             let record = RunRecord(
                 base: "debian:6.12", flavour: "fast", kernelSignature: "", machine: "q35", accelerator: "tcg",
-                started: Date(), ended: Date(), tests: state.records, problems: state.problems)
+                started: Date(), ended: Date(), tests: state.records, problems: state.problems,
+                notRun: state.notRun, isInterrupted: state.isInterrupted)
             return Run(record: record, boots: host.boots, told: told.withLock { $0 })
         }
     }
@@ -97,6 +108,45 @@ struct TestRunStateTests {
         let run = try await run(keepGoing: false) { _ in GuestScript(during: ["a/2": crash]) }
         #expect(run.verdicts == [.pass, .crash])
         #expect(run.boots == [["a/1", "a/2"]])
+    }
+
+    @Test("ends after a test that failed, if it is not to go on, and unloads the driver")
+    func stopAtFailure() async throws {
+        let run = try await run(keepGoing: false) { _ in GuestScript(statuses: ["a/2": 1]) }
+        #expect(run.verdicts == [.pass, .fail])
+        #expect(run.boots == [["a/1", "a/2"]])
+        #expect(run.record.notRun == ["a/3", "a/4"])
+        #expect(run.record.problems.isEmpty)
+    }
+
+    @Test("keeps its results when a later boot cannot be started")
+    func hostGivesOut() async throws {
+        let crash = try Console.crash("null-dereference")
+        let run = try await run { boot in
+            boot == 0
+                ? GuestScript(during: ["a/2": crash]) : GuestScript(failure: LabError("no-memory", "No memory is left"))
+        }
+        #expect(run.verdicts == [.pass, .crash])
+        #expect(run.record.notRun == ["a/3", "a/4"])
+        #expect(run.record.problems.map(\.sentence) == ["No memory is left"])
+        #expect(run.record.exitCode == .unavailable)
+    }
+
+    @Test("that cannot start its first boot is the host's error")
+    func hostIsOut() async throws {
+        await #expect(throws: LabError.self) {
+            try await run { _ in GuestScript(failure: LabError("no-memory", "No memory is left")) }
+        }
+    }
+
+    @Test("that is interrupted keeps the results of tests that had ended")
+    func interrupted() async throws {
+        let run = try await run(cancelAfter: "a/2") { _ in GuestScript(endless: "a/3") }
+        #expect(run.verdicts == [.pass, .pass])
+        #expect(run.record.notRun == ["a/3", "a/4"])
+        #expect(run.record.isInterrupted && run.record.exitCode == .interrupted)
+        #expect(SummaryTable.closingLine(for: run.record).hasPrefix("Interrupted. All 2 tests passed"))
+        #expect(SummaryTable.closingLine(for: run.record).hasSuffix("2 did not run."))
     }
 
     @Test("whose guests never come up gives every test the verdict boot")

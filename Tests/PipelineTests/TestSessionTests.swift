@@ -132,8 +132,8 @@ struct TestSessionTests {
         #expect(try guest.say(.problem("no space left")) == [])
         #expect(
             guest.session.problems == [
-                SessionProblem(stage: .boot, text: "A module message has no valid name"),
-                SessionProblem(stage: .any, text: "no space left"),
+                SessionProblem(stage: .booting, text: "A module message has no valid name"),
+                SessionProblem(stage: .testing, text: "no space left"),
             ])
     }
 
@@ -146,7 +146,7 @@ struct TestSessionTests {
         #expect(try guest.say(.module("test_hmm", .load, error: nil)) == [])
         guest.finish()
         #expect(
-            guest.session.problems == [SessionProblem(stage: .load, text: "Module helper: No such device")])
+            guest.session.problems == [SessionProblem(stage: .loading, text: "module helper: No such device")])
         #expect(guest.session.outcomes.isEmpty)
         #expect(guest.session.left.map(\.id) == ["a/b"])
     }
@@ -157,7 +157,7 @@ struct TestSessionTests {
         _ = try guest.boot()
         _ = try guest.end("a/b")
         #expect(try guest.say(.module("test_hmm", .unload, error: "in use")) == [.send(.powerOff)])
-        #expect(guest.session.problems == [SessionProblem(stage: .unload, text: "Module test_hmm: in use")])
+        #expect(guest.session.problems == [SessionProblem(stage: .unloading, text: "module test_hmm: in use")])
     }
 
     @Test("stops the guest when a test cannot be killed")

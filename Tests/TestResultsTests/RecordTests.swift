@@ -132,6 +132,6 @@ struct SummaryTableTests {
                 == "The host failed: QEMU is gone; no test ran.")
         #expect(
             SummaryTable.closingLine(for: Sample.run([pass], [RunProblem(.crash, "w")]))
-                == "All 1 test passed in 42.0 s, the kernel complained 1 time while no test ran.")
+                == "All 1 test passed in 42.0 s, the kernel misbehaved 1 time while no test ran.")
     }
 }

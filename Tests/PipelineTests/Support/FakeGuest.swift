@@ -13,6 +13,12 @@ struct GuestScript: Sendable {
     var atLoad: [String] = []
     /// What the console shows while a test runs; then nothing more comes from the guest.
     var during: [String: [String]] = [:]
+    /// Exit statuses other than 0.
+    var statuses: [String: Int32] = [:]
+    /// A test that never ends.
+    var endless: String?
+    /// Why the host cannot start the machine at all.
+    var failure: LabError?
 }
 
 /// A machine whose guest follows a script.
@@ -67,8 +73,8 @@ final class FakeGuest: RunningMachine {
         case .run(let request):
             onRun(request.id)
             print(["[   10.000000] hmmlab: begin \(request.id)"])
-            if die(with: script.during[request.id] ?? []) { return }
-            try say(.ended(id: request.id, .exited(0), milliseconds: 3))
+            if request.id == script.endless || die(with: script.during[request.id] ?? []) { return }
+            try say(.ended(id: request.id, .exited(script.statuses[request.id] ?? 0), milliseconds: 3))
             print(["[   11.000000] hmmlab: end \(request.id)"])
         case .powerOff:
             try say(.bye)
@@ -136,6 +142,8 @@ struct FakeHost: MachineHost {
             asked.append([])
             return asked.count - 1
         }
-        return try await body(FakeGuest(script(boot)) { id in asked.withLock { $0[boot].append(id) } })
+        let script = script(boot)
+        if let failure = script.failure { throw failure }
+        return try await body(FakeGuest(script) { id in asked.withLock { $0[boot].append(id) } })
     }
 }

@@ -41,6 +41,7 @@ struct ScriptedGuest {
                 case .began(let test): "began \(test.id)"
                 case .output(let stream, let bytes): "\(stream.rawValue) \(String(decoding: bytes, as: UTF8.self))"
                 case .ended(let outcome): "ended \(outcome.test.id)"
+                case .note(let text): "note \(text)"
                 case .report(let report, let test): "report \(report.title) during \(test ?? "no test")"
                 }
             }
