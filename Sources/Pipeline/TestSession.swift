@@ -56,7 +56,7 @@ struct SessionOutcome: Sendable {
     var milliseconds: Int
     /// Reports that the kernel made while it ran.
     var reports: [KernelReport] = []
-    /// The kernel's answer to the host's interrupt after a limit had passed: where it hung. No complaint of its own.
+    /// The kernel's answer to the host's interrupt after a limit had passed: where it hung; no complaint of its own.
     var hang: KernelReport?
 }
 
