@@ -180,12 +180,15 @@ struct TestRunState {
     }
 
     private func findings(_ reports: [KernelReport]) async -> [KernelFinding] {
+        let decoder = StackDecoder(lab: boots.lab, artifact: boots.kernel.artifact)
+        var decoded: Set<String> = []
         var findings: [KernelFinding] = []
         for report in reports {
-            // A report without line numbers is better than none.
-            let decoder = StackDecoder(lab: boots.lab, artifact: boots.kernel.artifact)
-            let text = (try? await decoder.decode(report.lines)) ?? report.text
-            findings.append(KernelFinding(report, text: text))
+            // Decoding takes seconds, so of reports with one title only the first is decoded; and a report without
+            // line numbers is better than none.
+            let isFirst = decoded.insert(report.title).inserted
+            let text = isFirst ? try? await decoder.decode(report.lines) : nil
+            findings.append(KernelFinding(report, text: text ?? report.text))
         }
         return findings
     }
