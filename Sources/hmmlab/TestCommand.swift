@@ -128,6 +128,8 @@ private struct TestDocument: Encodable {
 private final class LiveResults: Sendable {
     private let terminal: Terminal
     private let count = LockedValue((done: 0, total: 0))
+    /// Tests and titles of reports that were shown.
+    private let complaints = LockedValue(Set<String>())
 
     init(_ terminal: Terminal) { self.terminal = terminal }
 
@@ -148,6 +150,9 @@ private final class LiveResults: Sendable {
             for warning in record.warnings { terminal.progress(.warning("\(record.id): \(warning)")) }
         case .note(let text): terminal.progress(.note(text))
         case .report(let title, let test):
+            // A warning in a loop says nothing new.
+            let isNew = complaints.withLock { $0.insert("\(test ?? "") \(title)").inserted }
+            guard isNew else { return }
             terminal.line(terminal.colour("kernel: ", .red) + title + (test.map { " (during \($0))" } ?? ""))
         }
     }
