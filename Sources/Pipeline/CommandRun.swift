@@ -71,7 +71,7 @@ extension Lab {
 
     /// Prepares everything for guests that run no suite of the kernel's own.
     func boots(_ kernel: KernelSelection, _ guest: GuestSelection) async throws -> GuestBoots {
-        let machine = try MachineFolder(installation.machines).machine(guest.machine)
+        let machine = try machine(guest)
         let kernel = try await prepare(kernel)
         let image = try await image(for: kernel, kselftest: nil)
         return try await GuestBoots(
@@ -79,17 +79,11 @@ extension Lab {
             folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
     }
 
-    /// The emulator's command line for a test run's first boot, as a shell takes it.
-    ///
-    /// - Throws: ``LabError`` as ``test(_:onEvent:)`` does before it boots.
-    public func commandLine(for selection: TestSelection) async throws -> String {
-        try await catalog().check(suites: selection.suites)
-        return try await command(for: boots(selection.kernel, selection.guest).request(0)).shellText
-    }
-
-    private func command(for request: BootRequest) throws -> Command {
-        try request.check()
-        return launchCommand(for: request)
+    /// The machine to boot; a missing emulator is found out before a kernel is built for it.
+    func machine(_ guest: GuestSelection) throws -> MachineDescription {
+        let machine = try MachineFolder(installation.machines).machine(guest.machine)
+        try ProcessRunner.require(machine.emulator)
+        return machine
     }
 }
 

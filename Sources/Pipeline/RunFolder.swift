@@ -12,10 +12,11 @@ public struct RunFolder: Sendable {
     /// The folder, absolute.
     public let path: String
 
-    /// Makes a folder for a new run below the cache's `runs`, and lets `runs/latest` point to it.
+    /// Makes a folder for a new run below the cache's `runs`.
     ///
+    /// - Parameter isLatest: whether `runs/latest` is to point to it.
     /// - Throws: ``LabError`` `cache-unwritable`.
-    public static func make(in cache: Cache, now: Date = Date()) throws -> RunFolder {
+    public static func make(in cache: Cache, isLatest: Bool = true, now: Date = Date()) throws -> RunFolder {
         let format = DateFormatter()
         format.locale = Locale(identifier: "en_US_POSIX")
         format.timeZone = TimeZone(identifier: "UTC")
@@ -30,6 +31,7 @@ public struct RunFolder: Sendable {
         }
         let folder = RunFolder(id: id, path: try cache.folder("runs", id))
         prune(runs)
+        guard isLatest else { return folder }
         let link = "\(runs)/.latest-\(getpid())"
         try? FileManager.default.removeItem(atPath: link)
         try? FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: id)

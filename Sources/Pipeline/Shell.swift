@@ -14,7 +14,8 @@ struct ShellSession: MachineObserver {
     private var decoder = MessageDecoder<GuestMessage>()
     private var parser = ConsoleParser()
     private var modulesLeft: Int
-    private var isUp = false
+    /// Whether the guest has greeted.
+    private(set) var isUp = false
     private(set) var titles: [String] = []
     private(set) var problem: String?
 
@@ -134,6 +135,11 @@ extension Lab {
         keyboard.restore()
         if case .failed(let error) = observed.ending { throw error }
         if let problem = observed.observer.problem { progress(.warning(problem)) }
+        guard observed.observer.isUp else {
+            throw LabError(
+                "guest-lost", exit: .bootFailed, "The guest did not come up",
+                cause: observed.observer.titles.first, next: "See the console in \(boots.folder.path).")
+        }
         return observed.observer.titles
     }
 
@@ -157,8 +163,23 @@ private final class Keyboard: Sendable {
     /// What is typed, or piped in; ends with standard input or when the reading task is cancelled.
     let input: AsyncStream<[UInt8]>
     private let saved = LockedValue<termios?>(nil)
+    /// Only kept alive; libdispatch allows its objects on every thread.
+    nonisolated(unsafe) private let signals: [any DispatchSourceSignal]
 
     init() {
+        // What ends hmmlab from outside must not leave the terminal raw.
+        let saved = saved
+        signals = [SIGTERM, SIGHUP].map { number in
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler {
+                Keyboard.restore(saved)
+                signal(number, SIG_DFL)
+                raise(number)
+            }
+            signal(number, SIG_IGN)
+            source.resume()
+            return source
+        }
         let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
         input = stream
         FileHandle.standardInput.readabilityHandler = { handle in
@@ -192,7 +213,9 @@ private final class Keyboard: Sendable {
         }
     }
 
-    func restore() {
+    func restore() { Self.restore(saved) }
+
+    private static func restore(_ saved: LockedValue<termios?>) {
         saved.withLock { saved in
             guard var settings = saved else { return }
             tcsetattr(STDIN_FILENO, TCSANOW, &settings)

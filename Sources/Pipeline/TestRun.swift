@@ -67,12 +67,8 @@ extension Lab {
     /// How often a guest may fail to boot before the rest is given up.
     private static let bootAttempts = 2
 
-    /// Builds what is missing, boots guests until every test has a verdict, and writes the run's folder.
-    ///
-    /// - Throws: ``LabError`` for everything that keeps tests from being run at all; a failing test is no error.
-    public func test(
-        _ selection: TestSelection, onEvent: @escaping @Sendable (TestEvent) -> Void = { _ in }
-    ) async throws -> TestReport {
+    /// Everything that has to be there before the first boot.
+    private func arrange(_ selection: TestSelection, isDryRun: Bool = false) async throws -> TestArrangement {
         let catalog = try await catalog()
         try catalog.check(suites: selection.suites)
         let wanted = selection.suites.isEmpty ? catalog.suites.map(\.name) : selection.suites
@@ -81,7 +77,7 @@ extension Lab {
             _ = try catalog.tests(suites: wanted, filter: selection.filter)
         }
         let known = try KnownOutcomes(path: installation.expectations)
-        let machine = try MachineFolder(installation.machines).machine(selection.guest.machine)
+        let machine = try machine(selection.guest)
         let kernel = try await prepare(selection.kernel)
         var tests = catalog.own.filter { wanted.contains($0.suite) }
         var kselftest: KselftestProgram?
@@ -95,26 +91,48 @@ extension Lab {
         let image = try await image(for: kernel, kselftest: kselftest)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
-            folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
-        onEvent(.planned(tests.count))
+            folder: RunFolder.make(in: cache, isLatest: !isDryRun), host: QEMUHost(runner: runner))
+        return TestArrangement(boots: boots, tests: tests, known: known)
+    }
+
+    /// The emulator's command line for a test run's first boot, as a shell takes it.
+    ///
+    /// - Throws: ``LabError`` as ``test(_:onEvent:)`` does before it boots.
+    public func commandLine(for selection: TestSelection) async throws -> String {
+        let request = try await arrange(selection, isDryRun: true).boots.request(0)
+        try request.check()
+        return launchCommand(for: request).shellText
+    }
+
+    /// Builds what is missing, boots guests until every test has a verdict, and writes the run's folder.
+    ///
+    /// - Throws: ``LabError`` for everything that keeps tests from being run at all; a failing test is no error.
+    public func test(
+        _ selection: TestSelection, onEvent: @escaping @Sendable (TestEvent) -> Void = { _ in }
+    ) async throws -> TestReport {
+        let arrangement = try await arrange(selection)
+        let (boots, kernel) = (arrangement.boots, arrangement.boots.kernel)
+        onEvent(.planned(arrangement.tests.count))
         let started = Date()
         let record: @Sendable (TestRunState) -> RunRecord = { run in
             RunRecord(
                 base: "\(selection.kernel.base) (\(kernel.base.version))", series: selection.kernel.series,
-                flavour: selection.kernel.flavour, kernelSignature: kernel.artifact.signature, machine: machine.name,
+                flavour: selection.kernel.flavour, kernelSignature: kernel.artifact.signature,
+                machine: boots.machine.name,
                 accelerator: boots.accelerator.rawValue, started: started, ended: Date(), tests: run.records,
                 problems: run.problems, notRun: run.notRun, isInterrupted: run.isInterrupted)
         }
         try writeReproducer(to: boots.folder, selection, kernel)
         var run = TestRunState(
-            boots: boots, known: known, keepGoing: selection.keepGoing, attempts: Self.bootAttempts, onEvent: onEvent
+            boots: boots, known: arrangement.known, keepGoing: selection.keepGoing, attempts: Self.bootAttempts,
+            onEvent: onEvent
         ) { run in
             // Should hmmlab be killed, the boots until then are there to be read; a failure shows at the end.
             var sofar = record(run)
             sofar.isInterrupted = !run.notRun.isEmpty
             try? Files.write(sofar.json(), to: boots.folder.path + "/record.json")
         }
-        try await run.work(through: tests)
+        try await run.work(through: arrangement.tests)
         let finished = record(run)
         try Files.write(try finished.json(), to: boots.folder.path + "/record.json")
         try Files.write(finished.ktap().text(), to: boots.folder.path + "/results.ktap")
@@ -147,6 +165,13 @@ extension Lab {
         try Files.write("#!/bin/sh\n# Runs this again.\n\(command.shellText)\n", to: script)
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script)
     }
+}
+
+/// A run that can begin.
+private struct TestArrangement {
+    var boots: GuestBoots
+    var tests: [GuestTest]
+    var known: KnownOutcomes
 }
 
 /// The boots of one run: everything about them that does not change.

@@ -68,6 +68,13 @@ public struct ProcessRunner: Sendable {
         return output.standardOutput
     }
 
+    /// Makes sure that a program is there, before work is done that would be of no use without it.
+    ///
+    /// - Throws: ``LabError`` `tool-missing`.
+    public static func require(_ program: String) throws {
+        if find(program) == nil { throw missing(program) }
+    }
+
     /// The error for a program that ended badly.
     public static func failure(of command: Command, _ output: CommandOutput) -> LabError {
         let name = (command.executable as NSString).lastPathComponent
