@@ -38,6 +38,18 @@ public struct ImageBuilder: Sendable {
         return signature
     }
 
+    /// Whether there is an image at a path that goes to its end: a `TRAILER!!!` in the last 512 bytes.
+    ///
+    /// One that does not, after a crash of the host, is built again by ``build(_:to:)``, which replaces it.
+    public static func isComplete(_ path: String) -> Bool {
+        guard let image = FileHandle(forReadingAtPath: path) else { return false }
+        defer { try? image.close() }
+        guard let size = try? image.seekToEnd(), (try? image.seek(toOffset: size > 512 ? size - 512 : 0)) != nil,
+            let end = try? image.readToEnd()
+        else { return false }
+        return end.range(of: Data("TRAILER!!!".utf8)) != nil
+    }
+
     /// Builds the image; it appears at its path when it is complete.
     ///
     /// Work in progress is a folder beside it, which is removed at the end.

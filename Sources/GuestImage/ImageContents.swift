@@ -89,7 +89,7 @@ struct ImageContents {
         var files: [String: String] = [:]
         if let folder = modules.folder {
             guard let names = FileManager.default.enumerator(atPath: folder)?.allObjects as? [String] else {
-                throw LabError("file-unreadable", "The modules folder \(folder) cannot be read")
+                throw Files.unreadable(folder, cause: "It should hold the kernel's modules.")
             }
             // The links to the build tree and the index that belongs to the unstripped modules stay behind.
             for name in names where Self.isModule(name) || name.hasPrefix("modules.builtin") || name == "modules.order"
@@ -179,7 +179,7 @@ extension ImageContents.Source {
                 do {
                     return try Digest(ofFile: path)
                 } catch {
-                    throw LabError("file-unreadable", "\(path) cannot be read", cause: error.localizedDescription)
+                    throw Files.unreadable(path, cause: error.localizedDescription)
                 }
             }
         }

@@ -49,7 +49,7 @@ struct ImageStaging {
             return content.starts(with: [0x7f, 0x45, 0x4c, 0x46])
         case .path(let path):
             let absolute = URL(fileURLWithPath: path).path
-            guard Files.exists(absolute) else { throw LabError("file-unreadable", "\(path) cannot be read") }
+            guard Files.exists(absolute) else { throw Files.unreadable(path, cause: "It is not there.") }
             try making(staged) {
                 try FileManager.default.createSymbolicLink(atPath: target, withDestinationPath: absolute)
             }
@@ -88,11 +88,7 @@ struct ImageStaging {
         // Bases differ in the other options; a timestamp and standard output are what all of them know.
         try await runner.check(Command("sh", ["-c", "exec \"$0\" -t 0 list > image", generator], in: folder))
         // It does not look at whether its last write succeeded.
-        let image = try FileHandle(forReadingFrom: URL(fileURLWithPath: folder + "/image"))
-        defer { try? image.close() }
-        let size = try image.seekToEnd()
-        try image.seek(toOffset: size > 512 ? size - 512 : 0)
-        guard let end = try image.readToEnd(), end.range(of: Data("TRAILER!!!".utf8)) != nil else {
+        guard ImageBuilder.isComplete(folder + "/image") else {
             throw LabError(
                 "image-incomplete", "The guest's image could not be written to its end",
                 cause: "The archive at \(path) has no trailer.", next: "Free some disk space.")

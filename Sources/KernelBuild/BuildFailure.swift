@@ -9,6 +9,8 @@ struct BuildFailure: Equatable {
     var files: [String] = []
     /// The line that shows that the host failed, not the kernel: a full disk, or a compiler killed for want of memory.
     var hostProblem: String?
+    /// Whether a signal ended something that make itself had started, whose half-written files make may not know of.
+    var wasKilled = false
 
     /// The most lines kept: enough for several errors, few enough to read.
     static let lineLimit = 40
@@ -20,7 +22,9 @@ struct BuildFailure: Equatable {
         var following = 0
         var fallback: [String] = []
         for line in log {
-            if hostProblem == nil, Self.isHostProblem(line) { hostProblem = String(line) }
+            let isKilled = Self.isKilledRule(line)
+            wasKilled = wasKilled || isKilled
+            if hostProblem == nil, isKilled || Self.isHostProblem(line) { hostProblem = String(line) }
             if let (file, isError) = Self.diagnostic(line, source), isError {
                 if !files.contains(file) { files.append(file) }
                 following = 6
@@ -63,6 +67,11 @@ struct BuildFailure: Equatable {
         line.hasSuffix("No space left on device") || line.hasSuffix("Disk quota exceeded")
             || line.contains("fatal error: Killed signal terminated program")
             || line.contains("unable to execute command: Killed")
+    }
+
+    /// make's word for a rule that SIGKILL ended (strsignal(3)), or whose shell saw it end a program (128 + 9).
+    private static func isKilledRule(_ line: Substring) -> Bool {
+        line.contains("*** [") && (line.hasSuffix("] Killed") || line.hasSuffix("] Error 137"))
     }
 
     private static func isLinkerOrModpost(_ line: Substring) -> Bool {

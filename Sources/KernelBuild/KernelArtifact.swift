@@ -38,13 +38,20 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
 
     static let manifestName = "manifest.json"
 
-    /// The artifact in a folder; nil unless it was published whole.
+    /// The artifact in a folder; nil unless everything is there.
     static func load(from folder: String) -> KernelArtifact? {
         guard let data = try? Files.bytes(folder + "/" + manifestName),
             var artifact = try? JSON.value(KernelArtifact.self, from: data)
         else { return nil }
         artifact.relocate(to: folder)
-        return [artifact.image, artifact.vmlinux, artifact.config].allSatisfy(Files.exists) ? artifact : nil
+        let files = [
+            artifact.image, artifact.vmlinux, artifact.systemMap, artifact.config, artifact.initramfsPacker,
+            artifact.stackDecoder,
+        ]
+        let isWhole =
+            files.allSatisfy(Files.hasContent) && Files.exists(artifact.buildLog)
+            && Files.isFolder("\(artifact.modules)/lib/modules/\(artifact.release)")
+        return isWhole ? artifact : nil
     }
 
     mutating func relocate(to folder: String) {

@@ -87,10 +87,50 @@ public struct KernelBuilder: Sendable {
         self.progress = progress
     }
 
+    /// Refuses folders that the kernel's make cannot work in; to be called before anything is fetched.
+    ///
+    /// - Throws: ``LabError`` `path-unbuildable`.
+    public func checkPaths() throws {
+        try BuildPath.check(cache.root, setBy: "XDG_CACHE_HOME")
+        if let output = personsOutput { try BuildPath.check(output, setBy: "KBUILD_OUTPUT") }
+    }
+
+    /// `KBUILD_OUTPUT` as an absolute path; nil if it is not set.
+    private var personsOutput: String? {
+        guard let given = environment["KBUILD_OUTPUT"], !given.isEmpty else { return nil }
+        return given.hasPrefix("/") ? given : FileManager.default.currentDirectoryPath + "/" + given
+    }
+
+    /// The object folder for a base's worktree and a configuration.
+    ///
+    /// Below `KBUILD_OUTPUT` if that is set, never the folder itself: kernel developers export it, and have a kernel of
+    /// their own there. Worktrees of two caches must not share one either, hence the digest of the source's path.
+    func objectFolder(source: String, workspace: String, _ config: ConfigRequest) -> String {
+        guard let output = personsOutput else {
+            return "\((source as NSString).deletingLastPathComponent)/obj-\(config.flavour)-\(config.digest.short)"
+        }
+        let name = Digest(of: "\(source)\n\(config.digest)").short
+        return "\(output)/hmmlab-\(workspace)-\(config.flavour)-\(name)"
+    }
+
+    /// Removes a folder of the cache that was found damaged, and would keep a sound one from its place for ever.
+    func removeDamaged(_ folder: String) throws {
+        guard Files.exists(folder) else { return }
+        do {
+            try FileManager.default.removeItem(atPath: folder)
+        } catch {
+            throw LabError(
+                "cache-unwritable", "\(folder) is damaged and cannot be removed", cause: error.localizedDescription,
+                next: "Remove it yourself: what it held is made again.")
+        }
+    }
+
     /// The kernel for an input and a configuration, from the cache or built now.
     ///
-    /// - Throws: ``LabError``: `kernel-build-failed` and `config-dropped` (exit 2), `disk-full`, `tool-missing` and others.
+    /// - Throws: ``LabError``: `kernel-build-failed` and `config-dropped` (exit 2), `host-exhausted`, `disk-full`,
+    ///   `path-unbuildable`, `tool-missing` and others.
     public func build(_ input: KernelInput, _ config: ConfigRequest) async throws -> KernelArtifact {
+        try checkPaths()
         let toolchain = try await Toolchain.detect(environment: environment, runner: runner)
         let signature = self.signature(input, config, toolchain)
         let folder = try cache.path("artifacts", signature.digest.hexadecimal)

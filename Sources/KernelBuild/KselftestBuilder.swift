@@ -35,7 +35,7 @@ public struct KselftestBuilder: Sendable {
         }
         signature.add("compiler", toolchain.identity["compiler"] ?? "")
         let folder = try builder.cache.path("kselftests", signature.digest.hexadecimal)
-        if Files.exists(folder + "/hmm-tests") {
+        if Self.isWhole(folder) {
             builder.cache.markUsed(folder)
         } else {
             try await build(input, config, toolchain, final: folder)
@@ -43,10 +43,15 @@ public struct KselftestBuilder: Sendable {
         return KselftestProgram(path: folder + "/hmm-tests", cases: try await cases(folder + "/hmm-tests"))
     }
 
+    private static func isWhole(_ folder: String) -> Bool {
+        Files.hasContent(folder + "/hmm-tests") && access(folder + "/hmm-tests", X_OK) == 0
+    }
+
     private func build(
         _ input: KernelInput, _ config: ConfigRequest, _ toolchain: Toolchain, final: String
     ) async throws {
         try await builder.sources.worktree(for: input.base).withCheckout(of: input.commit) { source in
+            if Self.isWhole(final) { return }
             builder.progress(.step("Building the base's own hmm-tests"))
             let tree = ObjectTree(builder: builder, input: input, config: config, toolchain: toolchain, source: source)
             try await compile(tree, final: final)
@@ -58,7 +63,7 @@ public struct KselftestBuilder: Sendable {
         let staging = try builder.cache.stagingFolder()
         builder.cache.markUsed(tree.objects)
         do {
-            try await tree.makeQuietly(["headers_install", "INSTALL_HDR_PATH=\(staging)/headers"])
+            try await tree.installHeaders(to: staging + "/headers")
             let selftests = source + "/tools/testing/selftests"
             let sources = try Self.sources(of: "hmm-tests.c", in: selftests + "/mm").map { "\(selftests)/mm/\($0)" }
             let output = try await builder.runner.run(
@@ -76,6 +81,7 @@ public struct KselftestBuilder: Sendable {
                     cause: failure.lines.joined(separator: "\n"), next: "Leave the suite kselftest:mm/hmm out.")
             }
             try FileManager.default.removeItem(atPath: staging + "/headers")
+            if !Self.isWhole(final) { try builder.removeDamaged(final) }
             try builder.cache.publish(staging, as: final)
         } catch {
             try? FileManager.default.removeItem(atPath: staging)

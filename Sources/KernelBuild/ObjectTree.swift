@@ -16,17 +16,16 @@ struct ObjectTree: Sendable {
     /// The worktree's folder.
     let source: String
 
-    /// The object folder: `KBUILD_OUTPUT` if it is set, else one beside the worktree.
-    var objects: String {
-        if let given = builder.environment["KBUILD_OUTPUT"], !given.isEmpty { return given }
-        return "\((source as NSString).deletingLastPathComponent)/obj-\(config.flavour)-\(config.digest.short)"
-    }
+    /// The object folder.
+    var objects: String { builder.objectFolder(source: source, workspace: input.base.workspace, config) }
 
-    /// Notes beside the objects: what they were last built from.
+    /// Notes beside the objects: what the `.config` there was made for.
     private struct State: Codable {
         var config: String
+        var toolchain: String
         var commit: String
-        var objectsTotal: Int
+        /// How many objects a build compiles at most, as far as is known.
+        var objectsTotal: Int?
     }
 
     private var statePath: String { objects + "/.hmmlab-state.json" }
@@ -34,24 +33,37 @@ struct ObjectTree: Sendable {
     private var runningMark: String { objects + "/.hmmlab-building" }
 
     func build(signature: Signature, final: String) async throws -> KernelArtifact {
-        try FileManager.default.createDirectory(atPath: objects, withIntermediateDirectories: true)
+        try await begin()
         builder.cache.markUsed(objects)
-        try await removeHalfWritten()
         let before = (try? Files.bytes(statePath)).flatMap { try? JSON.value(State.self, from: $0) }
-        if try await configurationIsStale(before) { try await configure() }
+        if try await configurationIsStale(before) { try await configure(objectsTotal: before?.objectsTotal) }
 
         builder.progress(.step("Building \(input.base.kernelVersion) (\(config.flavour))"))
         let log = objects + "/hmmlab-build.log"
-        try Files.write("", to: runningMark)
         let compiled = try await make(["bzImage", "modules"], log: log, expected: before?.objectsTotal)
-        let total = max(compiled, before?.objectsTotal ?? 0)
-        try Files.write(
-            try JSON.text(State(config: config.digest.hexadecimal, commit: input.commit, objectsTotal: total)),
-            to: statePath)
-        let artifact = try await collect(signature, final: final, compiled: compiled, log: log)
-        try? FileManager.default.removeItem(atPath: runningMark)
-        return artifact
+        try remember(objectsTotal: max(compiled, before?.objectsTotal ?? 0))
+        end()
+        return try await collect(signature, final: final, compiled: compiled, log: log)
     }
+
+    /// Installs the headers that the kernel exports to programs.
+    func installHeaders(to folder: String) async throws {
+        try await begin()
+        try await makeQuietly(["headers_install", "INSTALL_HDR_PATH=" + folder])
+        end()
+    }
+
+    // MARK: - Interruptions
+
+    /// Removes what an interrupted make left half written, and marks that make may run from here on.
+    private func begin() async throws {
+        try FileManager.default.createDirectory(atPath: objects, withIntermediateDirectories: true)
+        try await removeHalfWritten()
+        try Files.write("", to: runningMark)
+    }
+
+    /// Nothing that make runs can be interrupted any more.
+    private func end() { try? FileManager.default.removeItem(atPath: runningMark) }
 
     /// A killed compiler can leave a truncated object that is newer than its source, which make would take for done.
     private func removeHalfWritten() async throws {
@@ -64,26 +76,48 @@ struct ObjectTree: Sendable {
                     objects, "-newer", runningMark, "-type", "f", "!", "-name", "*.cmd", "!", "-name", ".config*",
                     "!", "-path", "*/include/config/*", "!", "-name", ".hmmlab-*", "-delete",
                 ]))
-        try? FileManager.default.removeItem(atPath: statePath)
+        try forgetState()
     }
 
-    /// olddefconfig has to run again when the request changed, or when a patch touched what Kconfig reads.
+    // MARK: - Configuration
+
+    /// olddefconfig has to run again when the request or the tools changed, or a patch touched what Kconfig reads.
     private func configurationIsStale(_ state: State?) async throws -> Bool {
-        guard let state, state.config == config.digest.hexadecimal, Files.exists(objects + "/.config") else {
-            return true
-        }
+        guard let state, state.config == config.digest.hexadecimal, Files.hasContent(objects + "/.config"),
+            state.toolchain == toolchain.digest.hexadecimal
+        else { return true }
         if state.commit == input.commit { return false }
         let changed = try await builder.runner.run(
             builder.sources.store.command(["diff", "--name-only", state.commit, input.commit]))
-        guard changed.ending.isSuccess else { return true }
-        return changed.standardOutput.split(separator: "\n").contains { path in
-            let name = path.split(separator: "/").last ?? path
-            return name.hasPrefix("Kconfig") || path.hasPrefix("scripts/") || name == "Makefile"
+        guard changed.ending.isSuccess, !changed.isTruncated else { return true }
+        return changed.standardOutput.split(separator: "\n").contains(where: Self.isReadByKconfig)
+    }
+
+    /// Whether a file of the tree can change what a configuration request leads to.
+    static func isReadByKconfig(_ path: some StringProtocol) -> Bool {
+        let parts = path.split(separator: "/")
+        guard let name = parts.last else { return false }
+        return name.hasPrefix("Kconfig") || name == "Makefile" || path.hasPrefix("scripts/")
+            || parts.dropLast().last == "configs"
+    }
+
+    private func forgetState() throws {
+        guard unlink(statePath) == 0 || errno == ENOENT else {
+            throw LabError("file-unwritable", "\(statePath) cannot be removed", cause: String(cString: strerror(errno)))
         }
     }
 
-    private func configure() async throws {
+    private func remember(objectsTotal: Int?) throws {
+        let state = State(
+            config: config.digest.hexadecimal, toolchain: toolchain.digest.hexadecimal, commit: input.commit,
+            objectsTotal: objectsTotal)
+        try Files.write(try JSON.text(state), to: statePath)
+    }
+
+    private func configure(objectsTotal: Int?) async throws {
         builder.progress(.step("Configuring (\(config.flavour))"))
+        // From here on the .config is nobody's until it has been verified.
+        try forgetState()
         let requests = Fragment.merged(config.fragments)
         let fragment = objects + "/.hmmlab-fragment.config"
         try Files.write(requests.map(\.line.text).joined(separator: "\n") + "\n", to: fragment)
@@ -100,12 +134,14 @@ struct ObjectTree: Sendable {
         try await makeQuietly(["olddefconfig"])
         let final = try FinalConfig(text: try Files.text(objects + "/.config"))
         let dropped = final.dropped(from: requests)
-        guard dropped.isEmpty else { throw droppedError(dropped, final) }
+        guard dropped.isEmpty else {
+            end()
+            throw droppedError(dropped, final)
+        }
+        try remember(objectsTotal: objectsTotal)
     }
 
     private func droppedError(_ dropped: [(line: ConfigLine, from: String)], _ final: FinalConfig) -> LabError {
-        // The next call must configure again even if nothing else changes.
-        try? FileManager.default.removeItem(atPath: statePath)
         let tree = KconfigTree(root: source, architecture: "x86")
         let reasons = dropped.map { request in
             "\(request.line.text) (from \(request.from)): \(tree.explanation(for: request.line, values: final.values))"
@@ -120,17 +156,15 @@ struct ObjectTree: Sendable {
 
     // MARK: - make
 
-    /// Fixed time, user and host make identical inputs give identical images (Documentation/kbuild/reproducible-builds.rst).
     private var makeEnvironment: [String: String?] {
-        var values: [String: String?] = [
-            "KBUILD_BUILD_TIMESTAMP": "@0", "KBUILD_BUILD_USER": "hmmlab", "KBUILD_BUILD_HOST": "hmmlab",
-            "KBUILD_BUILD_VERSION": "1", "LC_ALL": "C", "TZ": "UTC", "LOCALVERSION": "",
-        ]
-        for inherited in ["MAKEFLAGS", "MAKELEVEL", "KBUILD_OUTPUT"] { values.updateValue(nil, forKey: inherited) }
-        if builder.environment["CCACHE_DIR"] == nil { values["CCACHE_DIR"] = builder.cache.root + "/ccache" }
+        let inherited = Set(builder.environment.keys).union(ProcessInfo.processInfo.environment.keys)
+        var values = MakeEnvironment.cleared(of: inherited)
+        for (name, value) in MakeEnvironment.reproducible { values[name] = value }
+        for (name, value) in MakeEnvironment.ccache(builder.environment, folder: builder.cache.root + "/ccache") {
+            values[name] = value
+        }
         // Relative names in the preprocessed text let one base's objects serve the next point release.
         values["CCACHE_BASEDIR"] = (source as NSString).deletingLastPathComponent
-        values["CCACHE_MAXSIZE"] = builder.environment["CCACHE_MAXSIZE"] ?? "10G"
         return values
     }
 
@@ -143,8 +177,13 @@ struct ObjectTree: Sendable {
             + ["KCFLAGS=" + (maps + user).joined(separator: " "), "KAFLAGS=" + maps.joined(separator: " ")]
     }
 
-    func makeQuietly(_ targets: [String]) async throws {
-        try await builder.runner.check(Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment))
+    private func makeQuietly(_ targets: [String]) async throws {
+        let command = Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment)
+        let output = try await builder.runner.run(command)
+        guard !output.ending.isSuccess else { return }
+        let failure = BuildFailure(
+            log: output.standardError.split(whereSeparator: \.isNewline), source: source)
+        throw hostError(output.ending, failure) ?? ProcessRunner.failure(of: command, output)
     }
 
     /// Runs make, keeps its output in a file, and returns the number of objects it compiled.
@@ -170,7 +209,7 @@ struct ObjectTree: Sendable {
             }
         }
         let compiled = counter.withLock { $0.objects }
-        guard ending.isSuccess else { throw try await buildError(log) }
+        guard ending.isSuccess else { throw try await buildError(ending, log) }
         return compiled
     }
 
@@ -178,16 +217,29 @@ struct ObjectTree: Sendable {
         line.hasPrefix("  CC ") || line.hasPrefix("  AS ")
     }
 
-    private func buildError(_ log: String) async throws -> LabError {
-        let text = try Files.text(log)
-        // make removes the target of a failed rule by itself; nothing half written is left behind.
-        try? FileManager.default.removeItem(atPath: runningMark)
-        let failure = BuildFailure(log: text.split(whereSeparator: \.isNewline), source: source)
-        if let problem = failure.hostProblem {
-            return LabError(
-                "host-exhausted", "The host gave out while the kernel was built", cause: problem,
-                next: "Free some disk space or memory, and run the same command again: what was built is kept.")
+    /// The error for a make that failed because of the host; nil if the kernel is to blame.
+    ///
+    /// A make that ends by itself removes the targets of failed rules (`.DELETE_ON_ERROR` in scripts/Kbuild.include), so
+    /// that the mark can go. One that a signal ended, the kernel's for want of memory say, leaves half-written files.
+    private func hostError(_ ending: Ending, _ failure: BuildFailure) -> LabError? {
+        var signal: String?
+        switch ending {
+        case .signalled(let number): signal = "make was ended by signal \(number)"
+        // What the supervisor returns when it was itself asked to end make.
+        case .exited(128...): signal = "make was ended from outside"
+        case .exited: break
         }
+        if signal == nil && !failure.wasKilled { end() }
+        guard let problem = failure.hostProblem ?? signal else { return nil }
+        return LabError(
+            "host-exhausted", "The host gave out while the kernel was built", cause: problem,
+            next: "Free some disk space or memory, and run the same command again; it goes on with what is left.")
+    }
+
+    private func buildError(_ ending: Ending, _ log: String) async throws -> LabError {
+        let text = try Files.text(log)
+        let failure = BuildFailure(log: text.split(whereSeparator: \.isNewline), source: source)
+        if let error = hostError(ending, failure) { return error }
         var cause = failure.lines
         for file in failure.files.prefix(4) where input.commit != input.base.commit {
             let blame = try await builder.runner.run(
@@ -230,6 +282,8 @@ struct ObjectTree: Sendable {
                 try await builder.runner.check(Command("cp", ["--reflink=auto", from, to]))
             }
             try Files.write(try JSON.text(artifact), to: staging + "/" + KernelArtifact.manifestName)
+            // The worktree's lock is held, and a sound kernel was looked for before: what is there now is damaged.
+            if KernelArtifact.load(from: final) == nil { try builder.removeDamaged(final) }
             try builder.cache.publish(staging, as: final)
         } catch {
             try? FileManager.default.removeItem(atPath: staging)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import ContentDigest
 import Foundation
 import HarnessCore
 import ProcessRunner
@@ -6,20 +7,19 @@ import ProcessRunner
 /// The compiler and make variables of a build, taken from the environment as the kernel's own make would take them.
 ///
 /// Honoured: `ARCH`, `CROSS_COMPILE`, `LLVM`, `CC`, `KCFLAGS`, `CCACHE_DIR` (Documentation/kbuild/kbuild.rst, kbuild/llvm.rst).
-public struct Toolchain: Sendable, Equatable {
+public struct Toolchain: Sendable {
     /// Variables for make's command line, in a fixed order.
     public let variables: [(name: String, value: String)]
     /// What identifies the tools: versions of the compiler and the linker, and every variable that changes the output.
     public let identity: [String: String]
     /// The compiler without its launcher, as words.
     public let compiler: [String]
-    /// Whether ccache stands in front of the compiler.
-    public let usesCcache: Bool
 
-    /// Compares what make would be told.
-    public static func == (left: Toolchain, right: Toolchain) -> Bool {
-        left.identity == right.identity
-            && left.variables.map { "\($0.name)=\($0.value)" } == right.variables.map { "\($0.name)=\($0.value)" }
+    /// Identifies the tools and what they are told.
+    var digest: Digest {
+        var signature = Signature()
+        for (name, value) in identity { signature.add(name, value) }
+        return signature.digest
     }
 
     /// Finds the compiler and asks it for its version.
@@ -53,7 +53,7 @@ public struct Toolchain: Sendable, Equatable {
         if let llvm { variables.append(("LLVM", llvm)) }
         if !prefix.isEmpty { variables.append(("CROSS_COMPILE", prefix)) }
         variables.append(("CC", ((ccache ? ["ccache"] : []) + compiler).joined(separator: " ")))
-        return Toolchain(variables: variables, identity: identity, compiler: compiler, usesCcache: ccache)
+        return Toolchain(variables: variables, identity: identity, compiler: compiler)
     }
 
     /// `LLVM=1`, `LLVM=-15` and `LLVM=/path/` as Documentation/kbuild/llvm.rst has them.

@@ -36,6 +36,9 @@ public struct KernelReport: Sendable, Equatable, Codable {
     public var lines: [String]
     /// False if the log ended, or the next report began, before this one did.
     public var isComplete: Bool
+
+    /// The report's lines as one text, which is what the kernel's scripts/decode_stacktrace.sh takes.
+    public var text: String { lines.joined(separator: "\n") + "\n" }
 }
 
 /// What is known when a report's first line arrives, so that the host can act before the rest is printed.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One place in the kernel's code, as `%pS` prints it (`hmm_range_fault+0x1c/0x90 [module]`) or as the kernel's
-/// scripts/decode_stacktrace.sh rewrites it (`hmm_range_fault (mm/hmm.c:612) module`).
+/// One place in the kernel's code, as `%pS` prints it (`hmm_range_fault+0x1c/0x90 [module]`).
 public struct StackFrame: Sendable, Equatable, Codable {
     /// The function as printed, compiler suffixes such as `.constprop.0` included.
     public var function: String
@@ -13,20 +12,16 @@ public struct StackFrame: Sendable, Equatable, Codable {
     public var module: String?
     /// False for entries with a question mark: text addresses on the stack that the unwinder could not follow.
     public var isReliable: Bool
-    /// Source lines, innermost inlined function first, such as `mm/hmm.c:612`; empty unless the text was decoded.
-    public var sources: [String]
 
     /// Makes a frame from its parts.
     public init(
-        function: String, offset: Int? = nil, size: Int? = nil, module: String? = nil, isReliable: Bool = true,
-        sources: [String] = []
+        function: String, offset: Int? = nil, size: Int? = nil, module: String? = nil, isReliable: Bool = true
     ) {
         self.function = function
         self.offset = offset
         self.size = size
         self.module = module
         self.isReliable = isReliable
-        self.sources = sources
     }
 
     /// The function without the compiler's suffixes, so that two builds of one kernel agree on it.
@@ -35,7 +30,7 @@ public struct StackFrame: Sendable, Equatable, Codable {
         return String(function[..<dot])
     }
 
-    /// Reads a line of a call trace, decoded or not; nil for any other line.
+    /// Reads a line of a call trace; nil for any other line.
     public init?(traceLine: some StringProtocol) {
         var text = Substring(traceLine).trimmed
         var isReliable = true
@@ -46,9 +41,7 @@ public struct StackFrame: Sendable, Equatable, Codable {
         }
         guard let (frame, rest) = StackFrame.leading(text) else { return nil }
         let tail = rest.trimmed
-        guard tail.isEmpty || tail.starts(with: "[") || tail.starts(with: "(") || !frame.sources.isEmpty else {
-            return nil
-        }
+        guard tail.isEmpty || tail.starts(with: "[") || tail.starts(with: "(") else { return nil }
         self = frame
         self.isReliable = isReliable
     }
@@ -80,43 +73,17 @@ public struct StackFrame: Sendable, Equatable, Codable {
         let symbol = text[..<end]
         guard let first = symbol.utf8.first, !first.isDigit else { return nil }
         var frame = StackFrame(function: String(symbol))
-        var rest = text[end...]
-        if let tail = rest.dropping("+0x") {
-            guard let offset = hexadecimal(tail), let tail = offset.rest.dropping("/0x"), let size = hexadecimal(tail)
-            else { return nil }
-            (frame.offset, frame.size, rest) = (offset.value, size.value, size.rest)
-            // With CONFIG_STACKTRACE_BUILD_ID the brackets hold a build ID after the module's name.
-            if let inside = rest.dropping(" ["), let name = inside.upTo("]").words.first {
-                frame.module = String(name)
-                rest = inside.after("]") ?? inside[inside.endIndex...]
-            }
-        } else if let inside = rest.dropping(" ("), let close = sourceListEnd(inside) {
-            frame.sources = sourceLines(inside[..<close])
-            rest = inside[inside.utf8.index(after: close)...]
-            if frame.sources.isEmpty { return nil }
-            if let module = rest.words.first { frame.module = String(module) }
-        } else {
-            return nil
+        guard let digits = text[end...].dropping("+0x"), let offset = hexadecimal(digits),
+            let length = offset.rest.dropping("/0x"), let size = hexadecimal(length)
+        else { return nil }
+        var rest = size.rest
+        (frame.offset, frame.size) = (offset.value, size.value)
+        // With CONFIG_STACKTRACE_BUILD_ID the brackets hold a build ID after the module's name.
+        if let inside = rest.dropping(" ["), let name = inside.upTo("]").words.first {
+            frame.module = String(name)
+            rest = inside.after("]") ?? inside[inside.endIndex...]
         }
         return (frame, rest)
-    }
-
-    /// The parenthesis that closes a decoded frame's sources, which hold `(discriminator 3)` themselves.
-    private static func sourceListEnd(_ text: Substring) -> Substring.Index? {
-        var depth = 1
-        for index in text.utf8.indices {
-            if text.utf8[index] == UInt8(ascii: "(") { depth += 1 }
-            if text.utf8[index] == UInt8(ascii: ")") { depth -= 1 }
-            if depth == 0 { return index }
-        }
-        return nil
-    }
-
-    private static func sourceLines(_ text: Substring) -> [String] {
-        text.words.filter { word in
-            guard let line = word.split(separator: ":").last else { return false }
-            return word.has(":") && word.has(".") && line.leadingNumber != nil
-        }.map(String.init)
     }
 
     private static func hexadecimal(_ text: Substring) -> (value: Int, rest: Substring)? {

@@ -46,8 +46,7 @@ public enum BaseSpec: Sendable, Hashable {
         home: String = NSHomeDirectory()
     ) throws {
         func absolute(_ path: Substring) -> String {
-            let path = String(path)
-            if path == "~" || path.hasPrefix("~/") { return Self.standardized(home + path.dropFirst()) }
+            let path = Files.expandingHome(in: String(path), home: home)
             return Self.standardized(path.hasPrefix("/") ? path : currentDirectory + "/" + path)
         }
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)

@@ -49,8 +49,10 @@ public struct KernelSources: Sendable {
     ///
     /// - Throws: ``LabError`` `base-unknown`, `base-not-cached`, `network-unreachable`, `archive-refused`,
     ///   `mirror-unknown`, `disk-full`, `repository-missing`, `repository-foreign`, `revision-unknown`,
-    ///   `folder-missing`, `archive-missing`, `archive-unreadable`, `base-not-kernel`, `tool-missing`, ...
+    ///   `folder-missing`, `archive-missing`, `archive-unreadable`, `base-not-kernel`, `base-not-clean`,
+    ///   `path-unbuildable`, `tool-missing`, ...
     public func resolve(_ spec: BaseSpec, refresh: RefreshPolicy = .whenStale) async throws -> Base {
+        try BuildPath.check(cache.root, setBy: "XDG_CACHE_HOME")
         try await store.prepare()
         cache.sweepStaging()
         var base =
@@ -87,27 +89,6 @@ public struct KernelSources: Sendable {
 
     /// The folder to build a base in, or what was made from it.
     public func worktree(for base: Base) -> Worktree { Worktree(store: store, workspace: base.workspace) }
-
-    /// Brings the commits `base..tip` of a repository into the store, with the base's whole tree.
-    ///
-    /// - Returns: the complete ids of the tip and of the commit that the range starts from: `base`, or where the two
-    ///   histories part, their common ancestor.
-    /// - Throws: ``LabError`` `repository-missing`, `repository-foreign`, `revision-unknown`, `range-unrelated`,
-    ///   `fetch-failed`, `disk-full`.
-    public func fetch(from base: String, to tip: String, of repository: String) async throws -> (
-        base: String, tip: String
-    ) {
-        try await store.prepare()
-        let source = UserRepository(path: repository, runner: runner)
-        let tip = try await source.commit(tip)
-        let fork = try await source.fork(of: source.commit(base), and: tip)
-        try await store.exclusively {
-            store.removeLocks()
-            if try await store.distance(from: fork.commit, to: tip) == fork.distance { return }
-            try await store.fetch(tip, depth: fork.distance + 1, from: source)
-        }
-        return (fork.commit, tip)
-    }
 
     /// Falls back to a base that was resolved from the same specification before, if its source is gone now.
     private func orStored(

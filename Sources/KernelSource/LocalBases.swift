@@ -15,7 +15,7 @@ extension KernelSources {
             store.removeLocks()
             if try await !store.holds(commit) {
                 progress(.step("Reading \(commit.prefix(12)) from \(path)"))
-                try await store.fetch(commit, depth: 1, from: repository)
+                try await store.fetch(commit, from: repository)
             }
             let makefile = try await runner.run(store.command(["cat-file", "blob", commit + ":Makefile"]))
             guard let kernel = KernelVersion.parse(makefile: makefile.standardOutput) else {
@@ -39,6 +39,7 @@ extension KernelSources {
                 next: "Name the top of a Linux source tree.")
         }
         let kernel = try KernelVersion.of(folder: path, named: path)
+        try Self.requireClean(path, named: path, next: "Run make mrproper there, or use git:\(path)@HEAD.")
         let workspace = Base.workspace("dir", path: path)
         return try await store.exclusively {
             store.removeLocks()
@@ -70,7 +71,24 @@ extension KernelSources {
         let identifier = "tar-\(digest.short)"
         return try await importUnpacked(identifier, spec, version: { $0 }, message: { "Linux \($0) from an archive" }) {
             progress(.step("Unpacking \((path as NSString).lastPathComponent)"))
-            return try await Unpacker(runner: runner).tar(path, into: $0)
+            let folder = try await Unpacker(runner: runner).tar(path, into: $0)
+            try Self.requireClean(folder, named: path, next: "Run make mrproper in the tree before packing it.")
+            return folder
+        }
+    }
+
+    /// Refuses a tree that a kernel was configured or built in: kbuild then builds nowhere else (`outputmakefile` in
+    /// the top Makefile).
+    private static func requireClean(_ folder: String, named name: String, next: String) throws {
+        let left = [".config", "include/config", "arch/x86/include/generated"].filter {
+            Files.exists("\(folder)/\($0)")
+        }
+        guard left.isEmpty else {
+            throw LabError(
+                "base-not-clean", exit: .usage, "A kernel was built inside of \(name)",
+                cause:
+                    "It holds \(left.joined(separator: ", ")), with which the kernel's make refuses to build elsewhere.",
+                next: next)
         }
     }
 

@@ -156,31 +156,3 @@ func clearGitLock(of index: String) async throws {
     try await Task.sleep(for: .milliseconds(500))
     try? FileManager.default.removeItem(atPath: index + ".lock")
 }
-
-/// The environment of git commands, see git(1) "Environment Variables".
-enum GitEnvironment {
-    /// Forgets every inherited `GIT_*` variable (a caller may be a hook or `git bisect run`) and every configuration
-    /// file but the repository's own.
-    static func isolated(from inherited: [String: String] = ProcessInfo.processInfo.environment) -> [String: String?] {
-        var variables = clean(from: inherited)
-        variables["GIT_CONFIG_GLOBAL"] = "/dev/null"
-        variables["GIT_CONFIG_NOSYSTEM"] = "1"
-        variables["GIT_NO_REPLACE_OBJECTS"] = "1"
-        return variables
-    }
-
-    /// Forgets the inherited variables that point at a repository but leaves the person's configuration, where
-    /// `safe.directory` is; asks nothing, writes nothing on the side, fetches nothing.
-    static func clean(from inherited: [String: String] = ProcessInfo.processInfo.environment) -> [String: String?] {
-        var variables: [String: String?] = [:]
-        let kept: Set<String> = ["GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"]
-        for name in inherited.keys where name.hasPrefix("GIT_") && !kept.contains(name) {
-            variables[name] = .some(nil)
-        }
-        variables["GIT_TERMINAL_PROMPT"] = "0"
-        variables["GIT_OPTIONAL_LOCKS"] = "0"
-        variables["GIT_NO_LAZY_FETCH"] = "1"
-        variables["LC_ALL"] = "C"
-        return variables
-    }
-}

@@ -27,7 +27,7 @@ struct CommitReader {
 
     /// The series, oldest commit first.
     ///
-    /// - Throws: ``LabError`` `series-missing`, `series-unreadable`, `series-too-large`.
+    /// - Throws: ``LabError`` `series-missing`, `series-unreadable`, `series-too-large`, `repository-foreign`.
     func read(_ path: String, _ base: String, _ tip: String) async throws -> PatchSeries {
         guard Files.isFolder(path), let repository = try await git.repository(at: path) else {
             throw LabError(
@@ -37,7 +37,8 @@ struct CommitReader {
         let from = try await commit(base, path, repository)
         let to = try await commit(tip, path, repository)
         let source = "git:\(path)@\(base)..\(tip)"
-        let listed = try await list(["--topo-order", "--reverse", "\(from)..\(to)"], repository)
+        let listed = try await list(
+            ["--topo-order", "--reverse", "--max-count=\(SeriesReader.mostPatches + 1)", "\(from)..\(to)"], repository)
         guard listed.count <= SeriesReader.mostPatches else { throw SeriesReader.tooMany(source) }
         if let merge = try await list(["--min-parents=2", "--max-count=1", "\(from)..\(to)"], repository).first {
             throw LabError(
@@ -45,10 +46,23 @@ struct CommitReader {
                 cause: "The commit \(merge) is a merge.", next: "Rebase the branch onto \(base), which removes merges.")
         }
         try Files.write(listed.map { $0 + "\n" }.joined(), to: staging + "/commits")
-        if !listed.isEmpty { try await git.runner.check(git.script(Self.work, directory: repository, in: staging)) }
+        if !listed.isEmpty { try await readCommits(source, repository) }
         var found = FoundPatches()
         for (index, commit) in listed.enumerated() { try add(commit, at: "\(staging)/\(index + 1)", to: &found) }
         return PatchSeries(source: source, patches: found.patches, notes: found.notes, repository: repository)
+    }
+
+    private func readCommits(_ source: String, _ repository: String) async throws {
+        let command = git.script(Self.work, directory: repository, in: staging)
+        let output = try await git.runner.run(command)
+        if output.ending.isSuccess { return }
+        guard output.standardError.contains("promisor") || output.standardError.contains("lazy fetch") else {
+            throw ProcessRunner.failure(of: command, output)
+        }
+        throw LabError(
+            "series-unreadable", exit: .usage, "\(source) lies in a partial clone, which lacks files of these commits",
+            cause: output.standardError.trimmingCharacters(in: .newlines),
+            next: "Run git log -p over the range there, which fetches them; hmmlab changes no repository but its own.")
     }
 
     private func commit(_ name: String, _ path: String, _ repository: String) async throws -> String {

@@ -36,7 +36,7 @@ public struct SeriesReader: Sendable {
     ///
     /// - Throws: ``LabError`` `series-missing`, `series-unreadable`, `series-empty`, `series-too-large`,
     ///   `series-incomplete`, `series-mixed`, `patch-malformed`, `patch-unsafe`, all of them with ``ExitCode/usage``;
-    ///   `tool-missing` and other failures of the host; `CancellationError`.
+    ///   `repository-foreign`, `tool-missing` and other failures of the host; `CancellationError`.
     public func read(_ spec: SeriesSpec) async throws -> PatchSeries {
         let staging = try cache.stagingFolder()
         defer { try? FileManager.default.removeItem(atPath: staging) }

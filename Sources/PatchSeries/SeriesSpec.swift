@@ -11,8 +11,11 @@ public enum SeriesSpec: Sendable, Equatable {
 
     /// Understands an argument; whether the files exist is not looked at, except to find the end of PATH in `git:`.
     ///
+    /// - Parameters:
+    ///   - argument: what the person wrote.
+    ///   - home: what a leading `~/` stands for; a shell leaves it alone after `git:`.
     /// - Throws: ``LabError`` `series-unclear`.
-    public init(_ argument: String) throws {
+    public init(_ argument: String, home: String = NSHomeDirectory()) throws {
         guard argument.hasPrefix("git:") else {
             guard !argument.isEmpty else { throw Self.unclear(argument, "It is empty.") }
             self = .path(argument)
@@ -21,7 +24,8 @@ public enum SeriesSpec: Sendable, Equatable {
         let text = argument.dropFirst(4)
         // Folders and revisions (HEAD@{1}) may both hold an @: the first one behind an existing folder is ours.
         let signs = text.indices.filter { text[$0] == "@" }
-        guard let sign = signs.first(where: { Files.isFolder(String(text[..<$0])) }) ?? signs.first else {
+        func path(_ sign: Substring.Index) -> String { Files.expandingHome(in: String(text[..<sign]), home: home) }
+        guard let sign = signs.first(where: { Files.isFolder(path($0)) }) ?? signs.first else {
             throw Self.unclear(argument, "It has no @ between the repository and the commits.")
         }
         let range = text[text.index(after: sign)...]
@@ -32,7 +36,7 @@ public enum SeriesSpec: Sendable, Equatable {
         let base = String(range[..<dots.lowerBound])
         let tip = String(range[dots.upperBound...])
         guard !base.isEmpty, sign != text.startIndex else { throw Self.unclear(argument, "A part of it is empty.") }
-        self = .commits(repository: String(text[..<sign]), base: base, tip: tip.isEmpty ? "HEAD" : tip)
+        self = .commits(repository: path(sign), base: base, tip: tip.isEmpty ? "HEAD" : tip)
     }
 
     private static func unclear(_ argument: String, _ cause: String) -> LabError {

@@ -68,7 +68,7 @@ public struct CommandOutput: Sendable, Equatable {
     public var standardOutput: String
     /// Its standard error, likewise.
     public var standardError: String
-    /// Whether a limit cut something off.
+    /// Whether the limit cut something off standard output.
     public var isTruncated: Bool
 
     /// Makes an output; for tests.

@@ -58,13 +58,19 @@ public struct ProcessRunner: Sendable {
 
     /// Runs a program to its end and returns its standard output; a program that fails is an error.
     ///
-    /// - Throws: ``LabError`` `tool-failed` with the end of its standard error as the cause, and what ``run(_:outputLimit:deadline:)`` throws.
+    /// - Throws: ``LabError`` `tool-failed` with the end of its standard error as the cause, `tool-output-too-large`,
+    ///   and what ``run(_:outputLimit:deadline:)`` throws.
     @discardableResult
     public func check(
         _ command: Command, outputLimit: Int = defaultOutputLimit, deadline: Duration? = nil
     ) async throws -> String {
         let output = try await run(command, outputLimit: outputLimit, deadline: deadline)
         guard output.ending.isSuccess else { throw Self.failure(of: command, output) }
+        guard !output.isTruncated else {
+            throw LabError(
+                "tool-output-too-large", "\(Self.name(of: command)) printed more than hmmlab can take",
+                cause: "At most \(outputLimit) bytes were expected of: \(command.shellText)")
+        }
         return output.standardOutput
     }
 
@@ -75,9 +81,11 @@ public struct ProcessRunner: Sendable {
         if find(program) == nil { throw missing(program) }
     }
 
+    private static func name(of command: Command) -> String { (command.executable as NSString).lastPathComponent }
+
     /// The error for a program that ended badly.
     public static func failure(of command: Command, _ output: CommandOutput) -> LabError {
-        let name = (command.executable as NSString).lastPathComponent
+        let name = name(of: command)
         let how =
             switch output.ending {
             case .exited(let status): "failed with status \(status)"
@@ -176,7 +184,7 @@ private final class Kept: Sendable {
     private struct State {
         var output: [UInt8] = []
         var error: [UInt8] = []
-        var truncated = false
+        var isOutputCut = false
     }
     private let limit: Int
     private let state = LockedValue(State())
@@ -190,17 +198,17 @@ private final class Kept: Sendable {
             // Trimmed at twice the limit, so that each byte is moved at most once on average.
             if state[keyPath: path].count > 2 * limit {
                 state[keyPath: path].removeFirst(state[keyPath: path].count - limit)
-                state.truncated = true
+                if stream == .standardOutput { state.isOutputCut = true }
             }
         }
     }
 
     func output(_ ending: Ending) -> CommandOutput {
         state.withLock { state in
-            let truncated = state.truncated || state.output.count > limit || state.error.count > limit
-            return CommandOutput(
+            CommandOutput(
                 ending: ending, standardOutput: String(decoding: state.output.suffix(limit), as: UTF8.self),
-                standardError: String(decoding: state.error.suffix(limit), as: UTF8.self), isTruncated: truncated)
+                standardError: String(decoding: state.error.suffix(limit), as: UTF8.self),
+                isTruncated: state.isOutputCut || state.output.count > limit)
         }
     }
 }

@@ -8,7 +8,7 @@ import VirtualMachine
 ///
 /// The device node proves nothing: there are hosts where it exists and every guest hangs or QEMU aborts.
 public struct AcceleratorProbe: Sendable {
-    /// How long a guest may take under KVM; a working one needs less than a second.
+    /// How long QEMU's start and the guest may take under KVM; a working one needs about a second.
     static let kvmPatience = Duration.seconds(4)
     /// How long the same kernel may take under TCG to prove that it is not to blame.
     static let controlPatience = Duration.seconds(15)
@@ -98,17 +98,42 @@ public struct AcceleratorProbe: Sendable {
         let request = BootRequest(
             machine: small, kernel: kernel, initrd: nil, memoryMiB: BootRequest.leastKernelMemoryMiB,
             accelerator: accelerator, runFolder: folder)
-        let limits = Watchdog.Limits(boot: patience, silence: patience, reportPause: .zero, report: .zero)
         do {
-            return try await host.withMachine(request) { machine in
-                let watchdog = Watchdog(limits, start: .now)
-                let seen = try await machine.observe(with: ProbeObserver(), watchdog: watchdog)
-                if seen.observer.hasReachedUserspace { return .reachedUserspace }
-                if case .failed(let error) = seen.ending { return .emulatorFailed(Self.words(error)) }
-                return .stuck(lastLine: seen.observer.lastLine)
+            return try await Self.within(patience) { hasStarted in
+                // QEMU's start counts: one that hangs on KVM may never get as far as the guest.
+                let watchdog = Watchdog(
+                    .init(boot: patience, silence: patience, reportPause: .zero, report: .zero), start: .now)
+                return try await host.withMachine(request) { machine in
+                    hasStarted.withLock { $0 = true }
+                    let seen = try await machine.observe(with: ProbeObserver(), watchdog: watchdog)
+                    if seen.observer.hasReachedUserspace { return .reachedUserspace }
+                    if case .failed(let error) = seen.ending { return .emulatorFailed(Self.words(error)) }
+                    return .stuck(lastLine: seen.observer.lastLine)
+                }
             }
         } catch let error as LabError where error.code == "qemu-failed" || error.code == "machine-channel" {
             return .emulatorFailed(Self.words(error))
+        } catch let error as LabError where error.code == "qemu-unresponsive" {
+            return .stuck(lastLine: nil)
+        }
+    }
+
+    /// Runs a boot that is stuck if its machine has not started after some time; from then on the watchdog counts.
+    private static func within(
+        _ patience: Duration, _ boot: @escaping @Sendable (LockedValue<Bool>) async throws -> ProbeOutcome
+    ) async throws -> ProbeOutcome {
+        let hasStarted = LockedValue(false)
+        return try await withThrowingTaskGroup(of: ProbeOutcome?.self) { group in
+            group.addTask { try await boot(hasStarted) }
+            group.addTask {
+                try await Task.sleep(for: patience, clock: .suspending)
+                return hasStarted.withLock { $0 } ? nil : .stuck(lastLine: nil)
+            }
+            defer { group.cancelAll() }
+            while let outcome = try await group.next() {
+                if let outcome { return outcome }
+            }
+            throw CancellationError()
         }
     }
 

@@ -22,8 +22,7 @@ public struct MachineFolder: Sendable {
             return try FileManager.default.contentsOfDirectory(atPath: path)
                 .filter { $0.hasSuffix(".toml") }.map { String($0.dropLast(5)) }.sorted()
         } catch {
-            throw LabError(
-                "file-unreadable", "The machines in \(path) cannot be read", cause: error.localizedDescription)
+            throw Files.unreadable(path, cause: error.localizedDescription)
         }
     }
 

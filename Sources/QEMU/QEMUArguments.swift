@@ -50,7 +50,7 @@ public func argv(for request: BootRequest) -> [String] {
         words += ["-device", "virtserialport,bus=serial.0,nr=2,chardev=shell,name=\(terminalPortName)"]
     }
     for device in request.machine.devices { words += ["-device", device] }
-    return words + request.extraArguments
+    return words
 }
 
 /// The whole command for a boot, runnable as it is once the run folder exists.

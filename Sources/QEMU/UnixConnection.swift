@@ -14,7 +14,7 @@ final class OpenFolder: Sendable {
         do {
             descriptor = try FileDescriptor.open(path, .readOnly, options: [.directory, .closeOnExec])
         } catch {
-            throw LabError("file-unreadable", "The folder \(path) cannot be opened", cause: "\(error)")
+            throw Files.unreadable(path, cause: "\(error)")
         }
     }
 

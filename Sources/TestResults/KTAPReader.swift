@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import HarnessCore
 
-/// Reads KTAP and TAP 13 as kselftests and KUnit print it, line by line, while the tests run.
+/// Reads KTAP and TAP 13 as kselftests and KUnit print it.
 ///
 /// Nothing is dropped: a line that is no KTAP is kept with the result it precedes, a planned test without a result
 /// becomes a missing one, and every departure from the format is a ``KTAPProblem``. Follows
 /// Documentation/dev-tools/ktap.rst, tools/testing/selftests/kselftest.h and kselftest_harness.h.
 public struct KTAPReader: Sendable {
-    /// What a line told.
-    public enum Event: Sendable, Equatable {
-        /// The harness says that it runs this test now (`#  RUN           name ...`).
-        case started(name: String)
-        /// A result of the outermost level.
-        case finished(KTAPTest)
-    }
-
     /// One level of nesting.
     private struct Level {
         var column: Int
@@ -39,22 +31,18 @@ public struct KTAPReader: Sendable {
     private var problems: [KTAPProblem] = []
     private var lineNumber = 0
 
-    /// A reader at the start of a program's output.
-    public init() {}
-
-    /// The test that the harness says is running; what a kernel crash now has interrupted.
-    public var running: String? { levels.last { $0.running != nil }?.running }
+    private init() {}
 
     /// Reads a whole text.
     public static func read(_ text: some StringProtocol) -> KTAPDocument {
         var reader = KTAPReader()
         let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
-        for line in lines.last?.isEmpty == true ? lines.dropLast() : lines[...] { _ = reader.feed(line: String(line)) }
+        for line in lines.last?.isEmpty == true ? lines.dropLast() : lines[...] { reader.feed(line: String(line)) }
         return reader.finish()
     }
 
     /// Takes the next line, without its newline.
-    public mutating func feed(line: String) -> [Event] {
+    private mutating func feed(line: String) {
         lineNumber += 1
         let bare = line.hasSuffix("\r") ? String(line.dropLast()) : line
         let (parsed, column) = KTAPLine.parse(bare)
@@ -74,15 +62,14 @@ public struct KTAPReader: Sendable {
             levels[levels.count - 1].plan = (top.plan ?? 0) + count
             levels[levels.count - 1].skipReason = reason
         case .result(let test):
-            return take(result: test)
+            take(result: test)
         case .text:
             break
         }
-        return []
     }
 
     /// Ends the text: what was planned or started and has no result is added as missing.
-    public mutating func finish() -> KTAPDocument {
+    private mutating func finish() -> KTAPDocument {
         enter(0)
         var root = levels[0]
         if !root.children.isEmpty {
@@ -109,22 +96,20 @@ public struct KTAPReader: Sendable {
 
     private var top: Level { levels[levels.count - 1] }
 
-    private mutating func take(text: String) -> [Event] {
+    private mutating func take(text: String) {
         levels[levels.count - 1].pending.append(text)
         let words = text.split(separator: " ").map(String.init)
         if words.count == 3, words[0] == "RUN", words[2] == "..." {
             levels[levels.count - 1].running = words[1]
-            return [.started(name: words[1])]
         }
         if words.first == "Totals:" {
             let pairs = words.dropFirst().map { $0.split(separator: ":") }.filter { $0.count == 2 }
             levels[levels.count - 1].totals = Dictionary(
                 pairs.compactMap { pair in Int(pair[1]).map { (String(pair[0]), $0) } }, uniquingKeysWith: { $1 })
         }
-        return []
     }
 
-    private mutating func take(result: KTAPTest) -> [Event] {
+    private mutating func take(result: KTAPTest) {
         var test = result
         var level = levels.removeLast()
         let expected = level.tests.count + 1
@@ -147,7 +132,6 @@ public struct KTAPReader: Sendable {
         level.running = nil
         level.tests.append(test)
         levels.append(level)
-        return levels.count == 1 ? [.finished(test)] : []
     }
 
     // MARK: Nesting

@@ -25,16 +25,13 @@ public struct BootRequest: Sendable, Equatable {
     public var accelerator: Accelerator
     /// The folder for this boot's own files and sockets, as an absolute path; used for one boot only.
     public var runFolder: String
-    /// Further emulator arguments, given last.
-    public var extraArguments: [String]
     /// Whether the guest gets a second console for a person.
     public var hasShell: Bool
 
     /// Makes a request; CPUs and memory are the machine's own where they are nil.
     public init(
         machine: MachineDescription, kernel: String, initrd: String?, append: [String] = [], cpus: Int? = nil,
-        memoryMiB: Int? = nil, accelerator: Accelerator, runFolder: String, extraArguments: [String] = [],
-        hasShell: Bool = false
+        memoryMiB: Int? = nil, accelerator: Accelerator, runFolder: String, hasShell: Bool = false
     ) {
         self.machine = machine
         self.kernel = kernel
@@ -44,7 +41,6 @@ public struct BootRequest: Sendable, Equatable {
         self.memoryMiB = memoryMiB ?? machine.memoryMiB
         self.accelerator = accelerator
         self.runFolder = runFolder
-        self.extraArguments = extraArguments
         self.hasShell = hasShell
     }
 

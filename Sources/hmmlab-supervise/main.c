@@ -22,10 +22,19 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 // How long a group may take to end after SIGTERM before it is killed.
 enum { TERM_GRACE_MILLISECONDS = 1500 };
+
+static long long milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
 
 static void fail(const char *what)
 {
@@ -101,7 +110,8 @@ static void start(char **arguments, pid_t supervisor, const sigset_t *mask)
 int main(int argc, char **argv)
 {
 	sigset_t handled, previous;
-	int signals, status = 0, stopping = 0, waited = 0;
+	int signals, status = 0, stopping = 0;
+	long long deadline = 0;
 	pid_t program, supervisor = getpid();
 
 	if (argc < 2) {
@@ -112,6 +122,7 @@ int main(int argc, char **argv)
 	sigaddset(&handled, SIGCHLD);
 	sigaddset(&handled, SIGTERM);
 	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGQUIT);
 	sigaddset(&handled, SIGHUP);
 	sigprocmask(SIG_BLOCK, &handled, &previous);
 	signals = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -142,7 +153,9 @@ int main(int argc, char **argv)
 		while (read(signals, &info, sizeof(info)) == sizeof(info)) {
 			if (info.ssi_signo != SIGCHLD && !stopping) {
 				stopping = 1;
-				kill(-program, (int)info.ssi_signo);
+				deadline = milliseconds() + TERM_GRACE_MILLISECONDS;
+				// SIGQUIT itself would leave a core of every compiler.
+				kill(-program, info.ssi_signo == SIGQUIT ? SIGTERM : (int)info.ssi_signo);
 			}
 		}
 		if (!stopping && (polled[1].revents & (POLLIN | POLLHUP | POLLERR)) &&
@@ -156,7 +169,7 @@ int main(int argc, char **argv)
 				end_like(status);
 			}
 		}
-		if (stopping && (waited += 20) > TERM_GRACE_MILLISECONDS) {
+		if (stopping && milliseconds() > deadline) {
 			kill_descendants(program);
 			return 143;
 		}

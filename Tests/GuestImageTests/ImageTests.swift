@@ -87,6 +87,21 @@ import Testing
         }
     }
 
+    @Test func anImageThatLostItsEndIsMadeAgain() async throws {
+        let path = workshop.folder + "/image"
+        #expect(!ImageBuilder.isComplete(path))
+        let description = try await description(in: "here")
+        try await workshop.builder().build(description, to: path)
+        #expect(ImageBuilder.isComplete(path))
+        let whole = try Files.bytes(path)
+        for damaged in [whole.prefix(whole.count / 2), Data()] {
+            try Files.write(damaged, to: path)
+            #expect(!ImageBuilder.isComplete(path))
+            try await workshop.builder().build(description, to: path)
+            #expect(try Files.bytes(path) == whole)
+        }
+    }
+
     @Test func archiveWithoutAnEndIsRefused() async throws {
         let builder = try workshop.builder(generator: workshop.generator(ending: "cut off"))
         let description = ImageDescription(initProgram: try workshop.script("init", "exit 0"))

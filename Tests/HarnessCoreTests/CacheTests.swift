@@ -84,6 +84,52 @@ final class TemporaryCache: Sendable {
         #expect(try Files.text(FileManager.default.currentDirectoryPath + "/" + name) == "here")
     }
 
+    @Test func aResultDoesNotReplaceWhatIsNoFile() throws {
+        let folder = temporary.cache.root
+        try Files.writeResult("new", to: folder + "/new")
+        #expect(try Files.text(folder + "/new") == "new")
+        try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "new")
+        try Files.writeResult("by link", to: folder + "/link")
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: folder + "/link") == "new")
+        #expect(try Files.text(folder + "/new") == "by link")
+        try FileManager.default.createSymbolicLink(atPath: folder + "/ahead", withDestinationPath: "later")
+        try Files.writeResult("later", to: folder + "/ahead")
+        #expect(try Files.text(folder + "/later") == "later")
+
+        #expect(mkfifo(folder + "/pipe", 0o600) == 0)
+        let reader = open(folder + "/pipe", O_RDONLY | O_NONBLOCK)
+        defer { close(reader) }
+        try Files.writeResult("piped", to: folder + "/pipe")
+        var bytes = [UInt8](repeating: 0, count: 16)
+        #expect(read(reader, &bytes, 16) == 5 && bytes.starts(with: Array("piped".utf8)))
+
+        let error = #expect(throws: LabError.self) { try Files.writeResult("x", to: folder) }
+        #expect(error?.code == "file-unwritable" && error?.cause == "Is a directory")
+    }
+
+    @Test func anUnreadableFileIsThePersonsMistakeOnlyIfTheyNamedIt() {
+        for exit in [ExitCode.usage, .unavailable] {
+            let error = #expect(throws: LabError.self) { try Files.text("/nowhere", exit: exit) }
+            #expect(error?.exitCode == exit && error?.cause == "No such file or directory" && error?.nextStep != nil)
+        }
+        #expect(throws: LabError.self) { try Files.bytes("/nowhere") }
+    }
+
+    @Test func onlyAFileWithBytesHasContent() throws {
+        let path = temporary.cache.root + "/file"
+        #expect(!Files.hasContent(path))
+        try Files.write("", to: path)
+        #expect(!Files.hasContent(path) && !Files.hasContent(temporary.cache.root))
+        try Files.write("x", to: path)
+        #expect(Files.hasContent(path))
+    }
+
+    @Test func onlyALeadingTildeIsTheHomeFolder() {
+        for (path, expected) in [("~/linux", "/h/linux"), ("~", "/h"), ("a/~/b", "a/~/b"), ("~you/x", "~you/x")] {
+            #expect(Files.expandingHome(in: path, home: "/h") == expected)
+        }
+    }
+
     @Test func tooLittleSpaceSaysHowMuchIsNeeded() throws {
         let error = #expect(throws: LabError.self) { try Files.requireSpace(1 << 60, at: "/", for: "a build") }
         #expect(error?.code == "disk-full")

@@ -146,6 +146,18 @@ import Testing
         #expect(BuildFailure(log: ["mm/hmm.c:1:1: error: no space left here"], source: "/src").hostProblem == nil)
     }
 
+    @Test(arguments: [
+        ("make[3]: *** [scripts/Makefile.build:229: mm/hmm.o] Killed", true),
+        ("make[2]: *** [/src/Makefile:1936: .] Error 137", true),
+        ("make[2]: *** [/src/Makefile:1936: .] Error 2", false),
+        ("gcc: fatal error: Killed signal terminated program cc1", false),
+    ])
+    func aRuleThatWasKilledLeavesHalfWrittenFiles(_ line: String, _ expected: Bool) {
+        let failure = BuildFailure(log: [Substring(line)], source: "/src")
+        #expect(failure.wasKilled == expected)
+        #expect(!expected || failure.hostProblem == line)
+    }
+
     @Test func withoutADiagnosticMakesLastWordsAreKept() {
         let failure = BuildFailure(log: ["  CC a.o", "make: *** [x] Killed"], source: "/src")
         #expect(failure.lines == ["make: *** [x] Killed"])

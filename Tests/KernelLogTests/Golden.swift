@@ -23,11 +23,6 @@ enum Golden {
         return String(decoding: data, as: UTF8.self)
     }
 
-    /// What the kernel's scripts/decode_stacktrace.sh made of a log's first report.
-    static func decoded(_ name: String) throws -> String {
-        try String(contentsOf: folder.appending(path: "Fixtures/\(name).decoded.txt"), encoding: .utf8)
-    }
-
     static func lines(_ name: String) throws -> [String] {
         try log(name).unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
     }

@@ -81,56 +81,6 @@ import Testing
         try await bench.shell("chmod -R u+w .")
     }
 
-    @Test func ranges() async throws {
-        let bench = try Bench()
-        try await makeRepository(bench)
-        let sources = bench.sources()
-        let subjects = { (base: String, tip: String) in
-            try await bench.shell("GIT_DIR=cache/store.git git log --format=%s \"$1..$2\" --", base, tip)
-        }
-        let repository = bench.folder + "/linux"
-        let lower = try await sources.fetch(from: "v0", to: "v2", of: repository)
-        #expect(try await subjects(lower.base, lower.tip) == "commit 2\ncommit 1\n")
-        // The next fetches must not cut what the first one brought.
-        let upper = try await sources.fetch(from: "v2", to: "v4", of: repository)
-        #expect(try await subjects(upper.base, upper.tip) == "commit 4\ncommit 3\n")
-        let middle = try await sources.resolve(bench.spec("git:linux@v3"))
-        #expect(try await subjects(lower.base, upper.tip) == "commit 4\ncommit 3\ncommit 2\ncommit 1\n")
-        #expect(try await middle.commit == revision(bench, "v3"))
-        // Everything the store believes to have is there.
-        #expect(
-            try await bench.shell("GIT_DIR=cache/store.git git fsck --no-dangling 2>&1 | grep -v notice || true")
-                .isEmpty)
-        #expect(try await bench.shell("GIT_DIR=cache/store.git git cat-file -e \"$1:mm/hmm.c\"", lower.base).isEmpty)
-    }
-
-    @Test func aRangeBetweenTwoCommitsThatCameAlone() async throws {
-        let bench = try Bench()
-        try await makeRepository(bench)
-        let sources = bench.sources()
-        let ends = try await (sources.resolve(bench.spec("git:linux@v0")), sources.resolve(bench.spec("git:linux@v4")))
-        let range = try await sources.fetch(from: "v0", to: "v4", of: bench.folder + "/linux")
-        #expect(range.base == ends.0.commit && range.tip == ends.1.commit)
-        #expect(
-            try await bench.shell("GIT_DIR=cache/store.git git rev-list --count \"$1..$2\"", range.base, range.tip)
-                == "4\n")
-    }
-
-    @Test func aRangeWhoseBaseIsNoAncestorStartsAtTheFork() async throws {
-        let bench = try Bench()
-        try await makeRepository(bench)
-        try await bench.shell(
-            "cd linux; git checkout -qf -b side v1; echo side > side; git add side; git commit -qm side")
-        let range = try await bench.sources().fetch(from: "main", to: "side", of: bench.folder + "/linux")
-        #expect(try await range.base == revision(bench, "v1"))
-        #expect(try await range.tip == revision(bench, "side"))
-        try await bench.shell("cd linux; git checkout -q --orphan alone; git commit -qam alone")
-        let error = try await #require(throws: LabError.self) {
-            try await bench.sources().fetch(from: "main", to: "alone", of: bench.folder + "/linux")
-        }
-        #expect(error.code == "range-unrelated")
-    }
-
     @Test func anotherUsersRepositoryIsExplained() {
         let repository = UserRepository(path: "/src/linux", runner: Bench.anyRunner)
         let error = repository.failure(

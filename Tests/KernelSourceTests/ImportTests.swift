@@ -163,6 +163,32 @@ import Testing
         #expect(error.code == "store-damaged" && error.nextStep?.contains("store.git") == true)
     }
 
+    @Test(arguments: [".config", "include/config/auto.conf", "arch/x86/include/generated/x"])
+    func aTreeThatWasBuiltInIsRefusedBeforeItIsRead(_ trace: String) async throws {
+        let bench = try Bench()
+        _ = try await bench.makeTree()
+        try await bench.shell("mkdir -p \"linux/$(dirname \"$1\")\"; echo x > \"linux/$1\"; tar cf l.tar linux", trace)
+        for (spec, next) in [("dir:linux", "@HEAD"), ("tar:l.tar", "before packing")] {
+            let error = try await #require(throws: LabError.self) {
+                try await bench.sources().resolve(bench.spec(spec))
+            }
+            #expect(error.code == "base-not-clean" && error.exitCode == .usage)
+            #expect(error.nextStep?.contains("make mrproper") == true && error.nextStep?.contains(next) == true)
+        }
+        #expect(!bench.events.contains(.step("Reading \(bench.folder)/linux")))
+        #expect(try await bench.shell("GIT_DIR=cache/store.git git count-objects") == "0 objects, 0 kilobytes\n")
+    }
+
+    @Test(arguments: [" ", ":", "$", "'", "\t"])
+    func aCacheThatNoKernelCanBeBuiltInIsRefusedFirst(_ character: String) async throws {
+        let bench = try Bench()
+        let cache = Cache(root: "\(bench.folder)/a\(character)b")
+        let sources = KernelSources(cache: cache, runner: bench.runner)
+        let error = try await #require(throws: LabError.self) { try await sources.resolve(.debian(.latest)) }
+        #expect(error.code == "path-unbuildable" && error.nextStep?.contains("XDG_CACHE_HOME") == true)
+        #expect(!Files.exists(cache.root))
+    }
+
     @Test func aCacheThatCannotBeWritten() async throws {
         let bench = try Bench()
         try Files.write("a file", to: bench.folder + "/cache")
@@ -180,5 +206,6 @@ import Testing
         let variables = GitEnvironment.isolated(from: inherited)
         #expect(variables["GIT_OBJECT_DIRECTORY"] == .some(nil) && variables["GIT_DIR"] == .some(nil))
         #expect(variables["GIT_EXEC_PATH"] == nil && variables["HOME"] == nil)
+        #expect(variables["GIT_ALLOW_PROTOCOL"] == "none" && variables["GIT_CONFIG_COUNT"] == "2")
     }
 }

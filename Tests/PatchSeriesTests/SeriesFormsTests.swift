@@ -165,6 +165,43 @@ import Testing
         }
     }
 
+    @Test func theHomeFolderMayBeATilde() throws {
+        let home = NSTemporaryDirectory() + "hmmlab-home-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: home) }
+        try FileManager.default.createDirectory(atPath: home + "/me@work", withIntermediateDirectories: true)
+        #expect(
+            try SeriesSpec("git:~/me@work@v6.12..", home: home)
+                == .commits(repository: home + "/me@work", base: "v6.12", tip: "HEAD"))
+        #expect(
+            try SeriesSpec("git:a~/x@b..c", home: home) == .commits(repository: "a~/x", base: "b", tip: "c"))
+    }
+
+    @Test func anotherUsersRepositoryIsRefused() async throws {
+        let bench = try await Workbench()
+        _ = try await bench.patches(Workbench.three)
+        // git's own way to test for owners without root rights.
+        let git = try bench.write("git", "#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec git \"$@\"\n")
+        try await bench.shell("chmod +x ../git")
+        let reader = SeriesReader(git: Git(runner: bench.runner, executable: git), cache: bench.cache)
+        let error = try await labError { _ = try await reader.read("git:\(bench.work)@main~3..main") }
+        #expect(error.code == "repository-foreign" && error.nextStep?.contains("safe.directory \(bench.work)") == true)
+    }
+
+    @Test func aPartialCloneIsNotFetchedInto() async throws {
+        let bench = try await Workbench()
+        _ = try await bench.patches(Workbench.three)
+        try await bench.shell(
+            """
+            git config uploadpack.allowFilter true; git config uploadpack.allowAnySHA1InWant true
+            git clone -q --no-checkout --filter=blob:none "file://$PWD" ../partial
+            """)
+        let look = "find ../partial -type f -printf '%p %s %T@\n' | sort"
+        let before = try await bench.shell(look)
+        let error = try await labError { _ = try await bench.reader.read("git:\(bench.root)/partial@main~3..main") }
+        #expect(error.code == "series-unreadable" && error.exitCode == .usage)
+        #expect(try await bench.shell(look) == before)
+    }
+
     @Test func theUsersRepositoryIsOnlyRead() async throws {
         let bench = try await Workbench()
         // With drift, so that a merge needs blobs of that repository.

@@ -24,6 +24,14 @@ import Testing
         #expect(output.standardOutput.hasSuffix("xend\n"))
     }
 
+    @Test func longOutputIsNoResult() async throws {
+        let command = Command("sh", ["-c", "head -c 3000 /dev/zero >&2; head -c 1001 /dev/zero | tr '\\0' x"])
+        let error = await #expect(throws: LabError.self) { try await runner.check(command, outputLimit: 1000) }
+        #expect(error?.code == "tool-output-too-large")
+        // What a program has to say about its work may be of any length.
+        #expect(try await runner.check(command, outputLimit: 1001).utf8.count == 1001)
+    }
+
     @Test func environmentIsChangedAndRemoved() async throws {
         let output = try await runner.check(
             Command("sh", ["-c", "echo ${HMMLAB_A-unset} ${HOME-unset}"], environment: ["HMMLAB_A": "1", "HOME": nil]))
@@ -75,6 +83,25 @@ import Testing
             """
         let output = try await runner.run(Command("bash", ["-c", script]))
         #expect(output.ending.isSuccess, "\(output.standardOutput)")
+    }
+
+    @Test(arguments: ["TERM", "INT", "HUP", "QUIT"]) func everySignalOfATerminalEndsTheGroup(_ signal: String)
+        async throws
+    {
+        let mark = "\(Int.random(in: 100_000...999_999)).125"
+        let supervisor = ProcessRunner.besideExecutable("hmmlab-supervise")
+        // Without set -m, bash starts programs that ignore SIGINT and SIGQUIT. The FIFO is a lifeline that stays open.
+        let script = """
+            set -m; folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; mkfifo "$folder/lifeline"
+            "\(supervisor)" sh -c 'sleep \(mark) & sleep \(mark) & wait' 3<>"$folder/lifeline" <&3 & own=$!
+            for i in $(seq 200); do [ "$(pgrep -fc "^sleep \(mark)")" = 2 ] && break; sleep 0.05; done
+            [ "$(pgrep -fc "^sleep \(mark)")" = 2 ] || { echo "never started"; exit 1; }
+            kill -\(signal) $own; wait $own
+            for i in $(seq 100); do pgrep -f "^sleep \(mark)" >/dev/null || exit 0; sleep 0.05; done
+            echo "still there"; pkill -f "^sleep \(mark)"; exit 1
+            """
+        let output = try await runner.run(Command("bash", ["-c", script]))
+        #expect(output.ending.isSuccess, "\(output.standardOutput)\(output.standardError)")
     }
 
     private func processes(_ mark: String) async throws -> String {

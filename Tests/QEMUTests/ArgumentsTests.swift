@@ -10,12 +10,11 @@ import VirtualMachine
 @Suite struct ArgumentsTests {
     private func request(
         _ machine: MachineDescription = plainMachine, accelerator: Accelerator = .tcg, append: [String] = [],
-        hasShell: Bool = false, extraArguments: [String] = []
+        hasShell: Bool = false
     ) -> BootRequest {
         BootRequest(
             machine: machine, kernel: "/cache/my kernel/vmlinux", initrd: "/cache/image.cpio", append: append,
-            accelerator: accelerator, runFolder: "/runs/7, the best", extraArguments: extraArguments,
-            hasShell: hasShell)
+            accelerator: accelerator, runFolder: "/runs/7, the best", hasShell: hasShell)
     }
 
     @Test func plainLine() {
@@ -38,8 +37,7 @@ import VirtualMachine
         machine.devices = ["ivshmem-plain,memdev=m"]
         machine.reservedMemory = [ReservedMemory(start: 0x3000_0000, mebibytes: 512)]
         var request = request(
-            machine, accelerator: .kvm, append: ["loglevel=8", "a b"], hasShell: true,
-            extraArguments: ["-object", "memory-backend-ram,id=m,size=1M"])
+            machine, accelerator: .kvm, append: ["loglevel=8", "a b"], hasShell: true)
         request.initrd = nil
         request.cpus = 4
         request.memoryMiB = 3000
@@ -56,7 +54,7 @@ import VirtualMachine
                 "-device", "virtserialport,bus=serial.0,nr=1,chardev=protocol,name=hmmlab.protocol",
                 "-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off",
                 "-device", "virtserialport,bus=serial.0,nr=2,chardev=shell,name=hmmlab.terminal",
-                "-device", "ivshmem-plain,memdev=m", "-object", "memory-backend-ram,id=m,size=1M",
+                "-device", "ivshmem-plain,memdev=m",
             ])
     }
 

@@ -18,14 +18,18 @@ import VirtualMachine
         case broken
         case aborted
         case refused
+        case unresponsive
+        case never
 
-        @Sendable func play(_ machine: FakeMachine) throws {
+        @Sendable func play(_ machine: FakeMachine) async throws {
             switch self {
             case .fine: machine.say(ProbeTests.rootMissing)
             case .mute: break
             case .broken: machine.say("[    0.1] Kernel panic - not syncing: stack-protector")
             case .refused:
                 throw LabError("qemu-failed", "ended", cause: "warning: dull\nqemu: error: failed to set MSR 0x10a")
+            case .unresponsive: throw LabError("qemu-unresponsive", "QEMU did not answer within 20 seconds")
+            case .never: try await Task.sleep(for: .seconds(3600))
             case .aborted:
                 machine.end(.failed(LabError("qemu-failed", "was ended", cause: "qemu: Assertion failed")))
                 return
@@ -43,7 +47,7 @@ import VirtualMachine
     ) async throws {
         try await withFolder { folder in
             let host = FakeHost { request, machine in
-                try (request.accelerator == .kvm ? kvm : tcg).play(machine)
+                try await (request.accelerator == .kvm ? kvm : tcg).play(machine)
             }
             let cache = Cache(root: folder)
             let probe = AcceleratorProbe(host: host, cache: cache) { machine in
@@ -80,7 +84,10 @@ import VirtualMachine
         }
     }
 
-    @Test(arguments: [(Fate.refused, [Accelerator.kvm]), (.aborted, [.kvm]), (.mute, [.kvm, .tcg])])
+    @Test(arguments: [
+        (Fate.refused, [Accelerator.kvm]), (.aborted, [.kvm]), (.mute, [.kvm, .tcg]), (.unresponsive, [.kvm, .tcg]),
+        (.never, [.kvm, .tcg]),
+    ])
     func uselessKVMLeadsToTCGAndIsRemembered(fate: Fate, boots expected: [Accelerator]) async throws {
         try await withProbe(kvm: fate, tcg: .fine) { probe, host, _ in
             try await expect(.tcg, from: probe, .auto)
@@ -90,8 +97,8 @@ import VirtualMachine
         }
     }
 
-    @Test func kernelThatBootsNowhereProvesNothing() async throws {
-        try await withProbe(kvm: .broken, tcg: .broken) { probe, host, _ in
+    @Test(arguments: [Fate.broken, .unresponsive]) func kernelThatBootsNowhereProvesNothing(_ fate: Fate) async throws {
+        try await withProbe(kvm: fate, tcg: fate) { probe, host, _ in
             try await expect(.tcg, from: probe, .auto)
             try await expect(.tcg, from: probe, .auto)
             #expect(boots(host) == [.kvm, .tcg, .kvm, .tcg])

@@ -130,9 +130,9 @@ import VirtualMachine
 
     @Test func qemuThatDoesNotStartIsQuoted() async throws {
         try await withFolder { folder in
-            let error = await #expect(throws: LabError.self) {
-                try await withTinyGuest("", then: .hang, extraArguments: ["-device", "nonsense"], in: folder) { _ in }
-            }
+            var request = try tinyRequest("", then: .hang, in: folder)
+            request.machine.devices.append("nonsense")
+            let error = await #expect(throws: LabError.self) { try await QEMUHost().withMachine(request) { _ in } }
             #expect(error?.code == "qemu-failed")
             #expect(error?.cause?.contains("'nonsense' is not a valid device model name") == true)
             let log = try Files.text(folder + "/run/qemu.log")

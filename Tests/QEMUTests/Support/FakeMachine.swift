@@ -59,7 +59,7 @@ final class FakeMachine: RunningMachine {
 /// A host of fake machines, which remembers the requests.
 struct FakeHost: MachineHost {
     /// Brings a machine to life; throwing stands for a QEMU that does not start.
-    var start: @Sendable (BootRequest, FakeMachine) throws -> Void
+    var start: @Sendable (BootRequest, FakeMachine) async throws -> Void
     var requests = LockedValue([BootRequest]())
 
     func withMachine<Result: Sendable>(
@@ -67,7 +67,7 @@ struct FakeHost: MachineHost {
     ) async throws -> Result {
         requests.withLock { $0.append(request) }
         let machine = FakeMachine()
-        try start(request, machine)
+        try await start(request, machine)
         return try await body(machine)
     }
 }

@@ -32,17 +32,15 @@ func withFolder<Result>(_ body: (String) async throws -> Result) async throws ->
 
 /// Runs a body with a tiny guest on the default machine; fails with a clear sentence where QEMU is not installed.
 func withTinyGuest<Result: Sendable>(
-    _ text: String, then finale: TinyGuest.Finale, hasShell: Bool = false, extraArguments: [String] = [],
-    in folder: String, _ body: @escaping @Sendable (any RunningMachine) async throws -> Result
+    _ text: String, then finale: TinyGuest.Finale, hasShell: Bool = false, in folder: String,
+    _ body: @escaping @Sendable (any RunningMachine) async throws -> Result
 ) async throws -> Result {
-    try await QEMUHost().withMachine(
-        tinyRequest(text, then: finale, hasShell: hasShell, extraArguments: extraArguments, in: folder), body)
+    try await QEMUHost().withMachine(tinyRequest(text, then: finale, hasShell: hasShell, in: folder), body)
 }
 
 /// A request for a tiny guest on the default machine, whose kernel is written into the folder.
 func tinyRequest(
-    _ text: String, then finale: TinyGuest.Finale, hasShell: Bool = false, extraArguments: [String] = [],
-    in folder: String
+    _ text: String, then finale: TinyGuest.Finale, hasShell: Bool = false, in folder: String
 ) throws -> BootRequest {
     var machine = try machineFolder.machine()
     try #require(
@@ -53,7 +51,7 @@ func tinyRequest(
     try Files.write(Data(TinyGuest.elf(text, then: finale)), to: kernel)
     return BootRequest(
         machine: machine, kernel: kernel, initrd: nil, cpus: 1, memoryMiB: 512, accelerator: .tcg,
-        runFolder: folder + "/run", extraArguments: extraArguments, hasShell: hasShell)
+        runFolder: folder + "/run", hasShell: hasShell)
 }
 
 /// The processes whose working directory is this folder or below it.
