@@ -112,5 +112,5 @@ func printResult(_ text: String) {
 
 /// Writes a result to the file that a person named, or to standard output for `-`.
 func writeResult(_ text: String, to path: String) throws {
-    if path == "-" { printResult(text) } else { try Files.write(text, to: path) }
+    if path == "-" { printResult(text) } else { try Files.writeResult(text, to: path) }
 }
