@@ -4,9 +4,6 @@ import HarnessCore
 import ProcessRunner
 
 /// The environment of git commands, see git(1) "Environment Variables".
-///
-/// git 2.39 does not know `GIT_NO_LAZY_FETCH`; a protocol list without any real protocol keeps it from fetching what a
-/// partial clone lacks, too.
 public enum GitEnvironment {
     /// For repositories that were chosen already: forgets every inherited `GIT_*` variable (a caller may be a hook or
     /// `git bisect run`) and every file of configuration and attributes but the repository's own.
@@ -39,7 +36,6 @@ public enum GitEnvironment {
         variables["GIT_TERMINAL_PROMPT"] = "0"
         variables["GIT_OPTIONAL_LOCKS"] = "0"
         variables["GIT_NO_LAZY_FETCH"] = "1"
-        variables["GIT_ALLOW_PROTOCOL"] = "none"
         variables["LC_ALL"] = "C"
         return variables
     }

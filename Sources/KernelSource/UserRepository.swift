@@ -62,17 +62,16 @@ extension ObjectStore {
     func fetch(_ commit: String, from repository: UserRepository) async throws {
         try Files.requireSpace(Self.importSpace, at: gitDirectory, for: "the objects of \(repository.path)")
         let source = try await repository.folder()
-        var sender = "env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM GIT_ALLOW_PROTOCOL=none"
+        var sender = "env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM"
         for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"] {
             if let value = ProcessInfo.processInfo.environment[name] { sender += " \(name)=\(Command.quote(value))" }
         }
         let output = try await runner.run(
-            command(
-                [
-                    "-c", "protocol.version=2", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
-                    "--no-recurse-submodules", "--depth=1", "--upload-pack=\(sender) git upload-pack", "--", source,
-                    "+\(commit):refs/hmmlab/fetched/\(commit)",
-                ], environment: ["GIT_ALLOW_PROTOCOL": "file"]))
+            command([
+                "-c", "protocol.version=2", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
+                "--no-recurse-submodules", "--depth=1", "--upload-pack=\(sender) git upload-pack", "--", source,
+                "+\(commit):refs/hmmlab/fetched/\(commit)",
+            ]))
         guard output.ending.isSuccess else {
             if let refusal = GitEnvironment.refusal(of: repository.path, said: output.standardError) { throw refusal }
             throw LabError(

@@ -43,7 +43,6 @@ final class Bench: Sendable {
     @discardableResult
     func shell(_ script: String, _ arguments: String...) async throws -> String {
         var environment = GitEnvironment.isolated()
-        environment["GIT_ALLOW_PROTOCOL"] = .some(nil)
         for who in ["GIT_AUTHOR", "GIT_COMMITTER"] {
             environment["\(who)_NAME"] = "Test"
             environment["\(who)_EMAIL"] = "test@localhost"

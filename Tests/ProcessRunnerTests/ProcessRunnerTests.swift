@@ -90,17 +90,18 @@ import Testing
     {
         let mark = "\(Int.random(in: 100_000...999_999)).125"
         let supervisor = ProcessRunner.besideExecutable("hmmlab-supervise")
-        // Without set -m, bash starts programs that ignore SIGINT and SIGQUIT. The FIFO is a lifeline that stays open.
+        // A shell without job control starts programs that ignore SIGINT and SIGQUIT. The FIFO is a lifeline that stays
+        // open.
         let script = """
-            set -m; folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; mkfifo "$folder/lifeline"
-            "\(supervisor)" sh -c 'sleep \(mark) & sleep \(mark) & wait' 3<>"$folder/lifeline" <&3 & own=$!
+            folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; mkfifo "$folder/lifeline"
+            env --default-signal "\(supervisor)" sh -c 'sleep \(mark) & sleep \(mark) & wait' 3<>"$folder/lifeline" <&3 & own=$!
             for i in $(seq 200); do [ "$(pgrep -fc "^sleep \(mark)")" = 2 ] && break; sleep 0.05; done
             [ "$(pgrep -fc "^sleep \(mark)")" = 2 ] || { echo "never started"; exit 1; }
             kill -\(signal) $own; wait $own
             for i in $(seq 100); do pgrep -f "^sleep \(mark)" >/dev/null || exit 0; sleep 0.05; done
             echo "still there"; pkill -f "^sleep \(mark)"; exit 1
             """
-        let output = try await runner.run(Command("bash", ["-c", script]))
+        let output = try await runner.run(Command("bash", ["-c", script]), deadline: .seconds(120))
         #expect(output.ending.isSuccess, "\(output.standardOutput)\(output.standardError)")
     }
 
