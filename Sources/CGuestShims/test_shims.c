@@ -127,12 +127,12 @@ int test_seal_against_writing(int file)
 	return fcntl(file, F_ADD_SEALS, F_SEAL_WRITE);
 }
 
-ssize_t test_copy_through_kernel(uintptr_t from, void *to, size_t bytes)
+ssize_t test_copy_through_kernel(pid_t process, uintptr_t from, void *to, size_t bytes)
 {
 	struct iovec local = { .iov_base = to, .iov_len = bytes };
 	struct iovec remote = { .iov_base = (void *)from, .iov_len = bytes };
 
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	return process_vm_readv(process, &local, 1, &remote, 1, 0);
 }
 
 ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes)
@@ -182,14 +182,14 @@ struct gup_pin {
 };
 
 #define GUP_FOLL_WRITE 0x01u
-#define GUP_FOLL_LONGTERM 0x100u
 
-int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, size_t pages, size_t page_size)
+int test_pin_and_release(int gup_test, enum test_pin how, uint32_t longterm_flag, uintptr_t address, size_t bytes)
 {
+	/* One page a call: the length that comes back counts whole calls, also one that got only some of its pages. */
 	struct gup_call call = {
 		.address = address,
-		.bytes = pages * page_size,
-		.pages_per_call = (uint32_t)pages,
+		.bytes = bytes,
+		.pages_per_call = 1,
 		.follow_flags = GUP_FOLL_WRITE,
 	};
 
@@ -201,7 +201,7 @@ int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, siz
 		break;
 	case TEST_PIN_FAST_LONGTERM:
 		command = _IOWR('g', 2, struct gup_call);
-		call.follow_flags |= GUP_FOLL_LONGTERM;
+		call.follow_flags |= longterm_flag;
 		break;
 	case TEST_PIN_LONGTERM:
 		command = _IOWR('g', 3, struct gup_call);
@@ -210,7 +210,7 @@ int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, siz
 	if (ioctl(gup_test, command, &call))
 		return -1;
 	/* The ioctl succeeds even when no page could be taken; only the length that comes back tells. */
-	if (call.bytes != pages * page_size) {
+	if (call.bytes != bytes) {
 		errno = EFAULT;
 		return -1;
 	}

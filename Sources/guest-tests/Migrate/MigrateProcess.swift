@@ -69,6 +69,7 @@ let migrateProcessTests: [GuestTest] =
         for page in stride(from: 0, to: span, by: 3) { buffer.range.page(page).fill(seed: 3, firstPage: page) }
         try child.channel.signal()
         try child.expectPassed()
+        try mirror.release()
         for page in 0..<span {
             buffer.range.page(page).expectHolds(
                 seed: page % 3 == 0 ? 3 : 1, firstPage: page, "the parent has its own page \(page)")
@@ -87,6 +88,8 @@ let migrateProcessTests: [GuestTest] =
         buffer.range.expectHolds(seed: 1, "the contents are right")
         buffer.range.fill(seed: 2)
         buffer.range.expectHolds(seed: 2, "the parent can write")
+        try mirror.release()
+        try buffer.range.expectPlace(.system, "no page is left on the device")
     }
     + onBothMemories(
         "migrate/fork-then-migrate", "A page that parent and child share moves for both, and both keep its contents"
@@ -104,6 +107,7 @@ let migrateProcessTests: [GuestTest] =
         try child.channel.signal()
         try child.expectPassed()
         buffer.range.expectHolds(seed: 1, "the parent has what it had")
+        try mirror.release()
     }
     + onBothMemories(
         "migrate/fork-back-then-write", "A shared page that went to the device and came back is still copied on write"
@@ -172,6 +176,7 @@ let migrateProcessTests: [GuestTest] =
             } else {
                 try child.expectPassed("every expectation holds in the child that ends by \(end)")
             }
+            try mirror.release()
         }
         let buffer = try MappedBuffer.filled(pages: span, seed: 2)
         try mirror.take(buffer.range, seed: 2)
