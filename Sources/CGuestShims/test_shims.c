@@ -13,8 +13,10 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static sigjmp_buf probe_return;
@@ -133,6 +135,22 @@ ssize_t test_copy_through_kernel(pid_t process, uintptr_t from, void *to, size_t
 	struct iovec remote = { .iov_base = (void *)from, .iov_len = bytes };
 
 	return process_vm_readv(process, &local, 1, &remote, 1, 0);
+}
+
+int test_poke(pid_t process, uintptr_t address, uint64_t word)
+{
+	long result;
+	int status, error;
+
+	if (ptrace(PTRACE_ATTACH, process, NULL, NULL))
+		return -1;
+	if (waitpid(process, &status, __WALL) != process)
+		return -1;
+	result = ptrace(PTRACE_POKEDATA, process, (void *)address, (void *)word);
+	error = errno;
+	ptrace(PTRACE_DETACH, process, NULL, NULL);
+	errno = error;
+	return (int)result;
 }
 
 ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes)

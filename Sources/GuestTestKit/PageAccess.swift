@@ -29,25 +29,14 @@ extension PageRange {
         return target
     }
 
-    /// Writes the pattern by way of /proc/self/mem, as a debugger sets a breakpoint: also where the mapping is read-only
-    /// (FOLL_FORCE of mm/gup.c).
-    public func fillThroughProc(
-        seed: UInt64, firstPage: Int = 0, file: String = #fileID, line: Int = #line
+    /// Writes the first word of the range in another process, as a debugger sets a breakpoint: also where the mapping is
+    /// read-only (ptrace(2), FOLL_FORCE of mm/gup.c).
+    ///
+    /// /proc/PID/mem would do the same, but since 6.12 the kernel's configuration may forbid that.
+    public func poke(
+        _ word: UInt64, in process: pid_t, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) {
-        let source = try MappedBuffer.anonymous(pages: count, file: file, line: line)
-        source.range.fill(seed: seed, firstPage: firstPage)
-        let memory = try systemCall("open /proc/self/mem", file: file, line: line) {
-            open("/proc/self/mem", O_RDWR | O_CLOEXEC)
-        }
-        defer { close(memory) }
-        let written = try systemCall("pwrite /proc/self/mem", file: file, line: line) {
-            pwrite(memory, source.range.pointer, Int(byteCount), Int(address))
-        }
-        guard written == Int(byteCount) else {
-            throw SystemCallError(
-                call: "pwrite of \(byteCount) bytes to /proc/self/mem wrote \(written), which",
-                code: Errno(rawValue: EIO), file: file, line: line)
-        }
+        try systemCall("ptrace", file: file, line: line) { test_poke(process, UInt(address), word) }
     }
 
     /// Leaves the range to userfaultfd(2) for missing pages, which nobody then provides.

@@ -47,6 +47,9 @@ int test_seal_against_writing(int file);
 /* Copies from a process's memory the way a debugger does. Reason: process_vm_readv(2) needs _GNU_SOURCE. */
 ssize_t test_copy_through_kernel(pid_t process, uintptr_t from, void *to, size_t bytes);
 
+/* Stops a process, writes a word to its memory, and lets it go on. Reason: variadic, ptrace(2). */
+int test_poke(pid_t process, uintptr_t address, uint64_t word);
+
 /* Puts the pages themselves, not a copy, into a pipe. Reason: vmsplice(2) needs _GNU_SOURCE. */
 ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes);
 
