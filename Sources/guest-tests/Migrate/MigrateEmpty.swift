@@ -37,7 +37,8 @@ let migrateEmptyTests: [GuestTest] =
         let image = try MappedBuffer.filled(pages: wideSpan, seed: 0xbad)
         let mirror = try memory.open()
         expectEqual(
-            try mirror.migrateToDevice(buffer.range, readingInto: image.range.pointer).pages, wideSpan, "every page moves")
+            try mirror.migrateToDevice(buffer.range, readingInto: image.range.pointer).pages, wideSpan,
+            "every page moves")
         try buffer.range.expectPlace(memory.place, "every page is in device memory")
         for page in 0..<wideSpan {
             for (range, who) in [(image.range, "the device"), (buffer.range, "the CPU")] {
