@@ -13,8 +13,10 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static sigjmp_buf probe_return;
@@ -127,12 +129,28 @@ int test_seal_against_writing(int file)
 	return fcntl(file, F_ADD_SEALS, F_SEAL_WRITE);
 }
 
-ssize_t test_copy_through_kernel(uintptr_t from, void *to, size_t bytes)
+ssize_t test_copy_through_kernel(pid_t process, uintptr_t from, void *to, size_t bytes)
 {
 	struct iovec local = { .iov_base = to, .iov_len = bytes };
 	struct iovec remote = { .iov_base = (void *)from, .iov_len = bytes };
 
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	return process_vm_readv(process, &local, 1, &remote, 1, 0);
+}
+
+int test_poke(pid_t process, uintptr_t address, uint64_t word)
+{
+	long result;
+	int status, error;
+
+	if (ptrace(PTRACE_ATTACH, process, NULL, NULL))
+		return -1;
+	if (waitpid(process, &status, __WALL) != process)
+		return -1;
+	result = ptrace(PTRACE_POKEDATA, process, (void *)address, (void *)word);
+	error = errno;
+	ptrace(PTRACE_DETACH, process, NULL, NULL);
+	errno = error;
+	return (int)result;
 }
 
 ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes)
@@ -182,14 +200,14 @@ struct gup_pin {
 };
 
 #define GUP_FOLL_WRITE 0x01u
-#define GUP_FOLL_LONGTERM 0x100u
 
-int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, size_t pages, size_t page_size)
+int test_pin_and_release(int gup_test, enum test_pin how, uint32_t longterm_flag, uintptr_t address, size_t bytes)
 {
+	/* One page a call: the length that comes back counts whole calls, also one that got only some of its pages. */
 	struct gup_call call = {
 		.address = address,
-		.bytes = pages * page_size,
-		.pages_per_call = (uint32_t)pages,
+		.bytes = bytes,
+		.pages_per_call = 1,
 		.follow_flags = GUP_FOLL_WRITE,
 	};
 
@@ -201,7 +219,7 @@ int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, siz
 		break;
 	case TEST_PIN_FAST_LONGTERM:
 		command = _IOWR('g', 2, struct gup_call);
-		call.follow_flags |= GUP_FOLL_LONGTERM;
+		call.follow_flags |= longterm_flag;
 		break;
 	case TEST_PIN_LONGTERM:
 		command = _IOWR('g', 3, struct gup_call);
@@ -210,7 +228,7 @@ int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, siz
 	if (ioctl(gup_test, command, &call))
 		return -1;
 	/* The ioctl succeeds even when no page could be taken; only the length that comes back tells. */
-	if (call.bytes != pages * page_size) {
+	if (call.bytes != bytes) {
 		errno = EFAULT;
 		return -1;
 	}

@@ -18,6 +18,8 @@ public struct Errno: RawRepresentable, Sendable, Hashable, Error {
     public static let noEntry = Errno(rawValue: ENOENT)
     /// Interrupted by a signal.
     public static let interrupted = Errno(rawValue: EINTR)
+    /// Out of memory.
+    public static let noMemory = Errno(rawValue: ENOMEM)
     /// Bad address.
     public static let badAddress = Errno(rawValue: EFAULT)
     /// Device or resource busy.
@@ -26,7 +28,8 @@ public struct Errno: RawRepresentable, Sendable, Hashable, Error {
     public static let invalidArgument = Errno(rawValue: EINVAL)
     /// Bad file descriptor.
     public static let badDescriptor = Errno(rawValue: EBADF)
-
+    /// Operation not supported.
+    public static let notSupported = Errno(rawValue: EOPNOTSUPP)
 }
 
 extension Errno: CustomStringConvertible {
@@ -35,7 +38,7 @@ extension Errno: CustomStringConvertible {
         // strerrorname_np(3) would know all names, but Swift's Glibc module does not show it.
         let names: [Errno: String] = [
             .notPermitted: "EPERM", .noEntry: "ENOENT", .interrupted: "EINTR", .badAddress: "EFAULT", .busy: "EBUSY",
-            .invalidArgument: "EINVAL", .badDescriptor: "EBADF",
+            .invalidArgument: "EINVAL", .badDescriptor: "EBADF", .noMemory: "ENOMEM", .notSupported: "EOPNOTSUPP",
         ]
         return "\(names[self] ?? "errno \(rawValue)") (\(String(cString: strerror(rawValue))))"
     }

@@ -53,6 +53,16 @@ public struct MirrorDevice: ~Copyable, Sendable {
         try perform(.read, hmm_dmirror_ioctl_read, range, buffer, file, line)
     }
 
+    /// Reads the range as ``read(_:into:file:line:)`` does, while the kernel takes the locks by itself
+    /// (hmm_range_fault_unlocked_timeout()).
+    ///
+    /// - Throws: `invalidArgument` where the driver does not know the command, as test_hmm before 7.3.
+    public func readUnlocked(
+        _ range: PageRange, into buffer: UnsafeMutableRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) -> Transfer {
+        try perform(.readUnlocked, hmm_dmirror_ioctl_read_unlocked, range, buffer, file, line)
+    }
+
     /// Writes the range through the device from `buffer`, which must hold the range; on an error part may be written.
     public func write(
         _ range: PageRange, from buffer: UnsafeRawPointer?, file: String = #fileID, line: Int = #line
@@ -121,9 +131,48 @@ public struct MirrorDevice: ~Copyable, Sendable {
     }
 
     /// Moves every page of this device, whoever owns it, back to system memory, and gives the device's memory back.
-    public func release(file: String = #fileID, line: Int = #line) throws(MirrorError) {
-        let ignored = PageRange(address: 0, pageCount: 1)
-        _ = try perform(.release, hmm_dmirror_ioctl_release, ignored, nil, file, line)
+    ///
+    /// Does not return before the last reference to a page of the device is gone (memunmap_pages() in mm/memremap.c).
+    /// The range plays no part and is checked all the same.
+    public func release(
+        _ range: PageRange = PageRange(address: 0, pageCount: 1), file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) {
+        _ = try perform(.release, hmm_dmirror_ioctl_release, range, nil, file, line)
+    }
+
+    /// What a descriptor does differently from now on.
+    public struct Flags: OptionSet, Sendable, Hashable {
+        /// The bits.
+        public let rawValue: UInt64
+        /// Makes a set from its bits.
+        public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        /// The next allocation for a page that moves fails, once: of device memory on the way to the device, of system
+        /// memory on the way back.
+        public static let failAllocation = Flags(rawValue: UInt64(hmm_dmirror_flag_fail_alloc))
+    }
+
+    /// Sets this descriptor's flags and takes all others away.
+    ///
+    /// - Throws: `invalidArgument` where the driver does not know the command, as test_hmm before 6.19, and for a set
+    ///   without a member, which the driver takes for an empty range.
+    public func setFlags(_ flags: Flags, file: String = #fileID, line: Int = #line) throws(MirrorError) {
+        let carrier = PageRange(address: 0, pageCount: flags.rawValue)
+        _ = try perform(.flags, hmm_dmirror_ioctl_flags, carrier, nil, file, line)
+    }
+
+    /// Makes a request that no other method makes: command `number` with whatever lies at `argument`.
+    public func raw(
+        number: UInt8, argument: UnsafeMutableRawPointer, file: String = #fileID, line: Int = #line
+    ) throws(MirrorError) {
+        // The lowest eight bits of a request are its number (include/uapi/asm-generic/ioctl.h).
+        let request = hmm_dmirror_ioctl_read & ~0xff | UInt(number)
+        while ioctl(descriptor, request, argument) < 0 {
+            let code = Errno.current
+            if code == .interrupted { continue }
+            let target = "command \(number) on \(path)"
+            throw MirrorError(operation: .raw, code: code, target: target, file: file, line: line)
+        }
     }
 
     private func perform(

@@ -22,6 +22,12 @@ public struct MirrorError: Error, Sendable, Equatable {
         case checkExclusive = "check exclusive"
         /// RELEASE.
         case release
+        /// FLAGS.
+        case flags
+        /// READ_UNLOCKED.
+        case readUnlocked = "unlocked read"
+        /// A number that is no command, or an argument that is none.
+        case raw = "raw request"
     }
 
     /// What was asked.

@@ -56,7 +56,7 @@ public enum RunEnding: Sendable, Hashable {
     /// It took too long and was killed.
     case timedOut
     /// It took too long, or left something behind, and SIGKILL did not end that within seconds: a task hangs in the
-    /// kernel, and the guest is of no further use.
+    /// kernel, and the guest is of no further use. Whatever is to be run after that ends like this without having begun.
     case unkillable
 }
 

@@ -3,7 +3,8 @@
 /// What the host asks of the guest.
 ///
 /// The guest does one activity at a time, a run or a shell; while one is under way, a further one is refused with a
-/// ``GuestMessage/problem(_:)`` and nothing else happens.
+/// ``GuestMessage/problem(_:)`` and nothing else happens. Once a task hangs in the kernel, each is answered with a
+/// ``GuestMessage/problem(_:)`` and the ending ``RunEnding/unkillable``.
 public enum HostMessage: ProtocolMessage {
     /// The host is there; the guest stops repeating its hello. Wire: `welcome`.
     case welcome

@@ -5,11 +5,13 @@ import Glibc
 
 /// Ways into a process's memory that go through the kernel and not through the CPU's page table walk: get_user_pages().
 extension PageRange {
-    /// Copies the range with process_vm_readv(2) of the process itself.
-    public func copyThroughKernel(file: String = #fileID, line: Int = #line) throws(SystemCallError) -> MappedBuffer {
+    /// Copies the range of a process with process_vm_readv(2); by default, of the caller itself.
+    public func copyThroughKernel(
+        of process: pid_t = getpid(), file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
         let target = try MappedBuffer.anonymous(pages: count, file: file, line: line)
         try systemCall("process_vm_readv", file: file, line: line) {
-            test_copy_through_kernel(UInt(address), target.range.pointer, Int(byteCount))
+            test_copy_through_kernel(process, UInt(address), target.range.pointer, Int(byteCount))
         }
         return target
     }
@@ -25,6 +27,16 @@ extension PageRange {
             pread(memory, target.range.pointer, Int(byteCount), Int(address))
         }
         return target
+    }
+
+    /// Writes the first word of the range in another process, as a debugger sets a breakpoint: also where the mapping is
+    /// read-only (ptrace(2), FOLL_FORCE of mm/gup.c).
+    ///
+    /// /proc/PID/mem would do the same, but since 6.12 the kernel's configuration may forbid that.
+    public func poke(
+        _ word: UInt64, in process: pid_t, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        try systemCall("ptrace", file: file, line: line) { test_poke(process, UInt(address), word) }
     }
 
     /// Leaves the range to userfaultfd(2) for missing pages, which nobody then provides.
@@ -109,6 +121,9 @@ public struct GupTestDevice: ~Copyable {
         }
     }
 
+    /// `FOLL_LONGTERM` was renumbered in 6.3 (include/linux/mm_types.h, before that include/linux/mm.h).
+    static func longTermFlag(of kernel: KernelVersion) -> UInt32 { kernel < KernelVersion(6, 3) ? 0x10000 : 0x100 }
+
     /// Opens the device.
     public init(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
         descriptor = try systemCall("open gup_test", file: file, line: line) {
@@ -123,11 +138,13 @@ public struct GupTestDevice: ~Copyable {
         _ range: PageRange, _ hold: Hold, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) {
         try systemCall("gup_test \(hold)", file: file, line: line) {
-            test_pin_and_release(descriptor, hold.shim, UInt(range.address), range.count, PageRange.pageSize)
+            test_pin_and_release(
+                descriptor, hold.shim, Self.longTermFlag(of: .running), UInt(range.address), Int(range.byteCount))
         }
     }
 
-    /// Pins the pages for long, until ``unpin(file:line:)`` or this value's end.
+    /// Pins the pages for long, until ``unpin(file:line:)`` or this value's end; not before 6.2, see
+    /// ``Requirement/longTermPin``.
     public func pin(_ range: PageRange, file: String = #fileID, line: Int = #line) throws(SystemCallError) {
         try systemCall("long-term pin", file: file, line: line) {
             test_pin_for_long(descriptor, UInt(range.address), Int(range.byteCount))

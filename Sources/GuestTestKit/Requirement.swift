@@ -17,6 +17,14 @@ public enum Requirement: String, Sendable, CaseIterable {
     case swap
     /// `/sys/kernel/debug/gup_test`.
     case gupTest = "gup_test"
+    /// A `gup_test` that holds pages with a long-term pin, which it does since 6.2.
+    case longTermPin = "long_term_pin"
+    /// A driver that knows the command FLAGS, which test_hmm does since 6.19.
+    case flags
+    /// A driver that knows the command READ_UNLOCKED, which test_hmm does since 7.3.
+    case unlockedRead = "unlocked_read"
+    /// The ext4 driver and loop devices, which the requirement loads.
+    case ext4
     /// More than one processor.
     case smp
 
@@ -35,8 +43,40 @@ public enum Requirement: String, Sendable, CaseIterable {
                 ? nil : "no swap area is in use"
         case .gupTest:
             access("/sys/kernel/debug/gup_test", R_OK | W_OK) == 0 ? nil : "no /sys/kernel/debug/gup_test"
+        case .longTermPin: missingLongTermPin()
+        case .flags: missingCommand { device throws(MirrorError) in try device.setFlags(.failAllocation) }
+        case .unlockedRead:
+            missingCommand { device throws(MirrorError) in
+                _ = try device.readUnlocked(PageRange(address: 0, pageCount: 1), into: nil)
+            }
+        case .ext4:
+            (try? Shell.run(Self.loadExt4)) == nil ? "no ext4 filesystem or no loop device" : nil
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
+        }
+    }
+
+    private static let loadExt4 =
+        "{ grep -qw ext4 /proc/filesystems || modprobe ext4; } && { test -e /dev/loop-control || modprobe loop; }"
+
+    private func missingLongTermPin() -> String? {
+        do {
+            // Lets go of what it holds, which is nothing: only a kernel without the request refuses that.
+            try GupTestDevice().unpin()
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// Tries a command on a descriptor of its own, which is closed at once: nothing is left of it.
+    private func missingCommand(_ command: (borrowing MirrorDevice) throws(MirrorError) -> Void) -> String? {
+        do throws(MirrorError) {
+            try command(MirrorDevice(unit: 0))
+            return nil
+        } catch {
+            // A driver that knows the command and has nothing to read at address 0.
+            return error.code == .badAddress ? nil : "\(error)"
         }
     }
 

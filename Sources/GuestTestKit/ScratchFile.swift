@@ -14,6 +14,8 @@ public struct ScratchFile: ~Copyable {
         case memory
         /// The tmpfs mounted on /tmp.
         case tmpfs
+        /// Any other folder, such as one of a ``DiskFileSystem``.
+        case folder(String)
     }
 
     /// Makes a file of `pages` pages that read as zero.
@@ -24,6 +26,7 @@ public struct ScratchFile: ~Copyable {
             switch place {
             case .memory: test_memory_file("guest-tests")
             case .tmpfs: test_unnamed_file("/tmp")
+            case .folder(let path): test_unnamed_file(path)
             }
         }
         // A file that could not get its size stays open until the process ends, which is soon.
@@ -50,6 +53,19 @@ public struct ScratchFile: ~Copyable {
     /// Refuses every further write and writable mapping; only for ``Place/memory``.
     public func seal(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
         try systemCall("F_SEAL_WRITE", file: file, line: line) { test_seal_against_writing(descriptor) }
+    }
+
+    /// Writes what was changed to the disk (fsync(2)).
+    public func sync(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("fsync", file: file, line: line) { fsync(descriptor) }
+    }
+
+    /// Makes the kernel forget what is on the disk as well (posix_fadvise(2)); pages that are mapped or changed stay.
+    public func dropCache(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        let code = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+        guard code == 0 else {
+            throw SystemCallError(call: "posix_fadvise", code: Errno(rawValue: code), file: file, line: line)
+        }
     }
 
     /// Writes the pattern with pwrite(2), not through a mapping.

@@ -62,7 +62,10 @@ extension Agent {
 
     private func start(_ id: String, _ make: () throws(SystemError) -> Activity) {
         if let activity { return report("\(id) was not started, since \(activity.id) is running") }
-        if isStuck { return report("\(id) was not started, since a task hangs in the kernel") }
+        if isStuck {
+            report("\(id) was not started, since a task hangs in the kernel")
+            return send(.ended(id: id, .unkillable, milliseconds: 0))
+        }
         System.log("begin \(id)")
         do throws(SystemError) {
             let activity = try make()

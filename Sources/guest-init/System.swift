@@ -92,7 +92,9 @@ enum System {
     static func log(_ text: String) {
         // Without the newline the kernel keeps the record open for a continuation, and no console shows it until the
         // next message comes (vprintk_store() in kernel/printk/printk.c).
-        let line = "<12>hmmlab: " + text.prefix(800) + "\n"
+        // A record holds 1024 bytes, and a newline in it would begin a line without a name.
+        let flat = String(text.map { $0.isNewline ? " " : $0 })
+        let line = "<12>hmmlab: " + String(decoding: flat.utf8.prefix(800), as: UTF8.self) + "\n"
         if (try? write(line, to: "/dev/kmsg")) == nil { print("hmmlab: \(text)") }
     }
 }

@@ -3,8 +3,8 @@ import Glibc
 import GuestTestKit
 
 let tests =
-    mirrorAccessTests + mirrorHugeTests + mirrorProtectionTests + mirrorSnapshotTests + mirrorInvalidationTests
-    + mirrorProcessTests + mirrorArgumentTests
+    mirrorAccessTests + mirrorDiskTests + mirrorHugeTests + mirrorProtectionTests + mirrorSnapshotTests
+    + mirrorPageStateTests + mirrorInvalidationTests + mirrorProcessTests + mirrorArgumentTests
     + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests

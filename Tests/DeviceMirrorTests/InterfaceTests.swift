@@ -23,6 +23,7 @@ struct InterfaceTests {
             hmm_dmirror_ioctl_read, hmm_dmirror_ioctl_write, hmm_dmirror_ioctl_migrate_to_dev,
             hmm_dmirror_ioctl_migrate_to_sys, hmm_dmirror_ioctl_snapshot, hmm_dmirror_ioctl_exclusive,
             hmm_dmirror_ioctl_check_exclusive, hmm_dmirror_ioctl_release, hmm_dmirror_ioctl_flags,
+            hmm_dmirror_ioctl_read_unlocked,
         ]
         for (index, number) in numbers.enumerated() {
             // asm-generic/ioctl.h: direction 3 in bits 30 and 31, size in bits 16 to 29, type in bits 8 to 15.

@@ -22,11 +22,18 @@ struct MirrorDeviceTests {
         collect { () throws(MirrorError) in _ = try device.exclusive(range, readingInto: nil) }
         collect { () throws(MirrorError) in _ = try device.holdsExclusively(range) }
         collect { () throws(MirrorError) in try device.release() }
+        collect { () throws(MirrorError) in try device.setFlags(.failAllocation) }
+        collect { () throws(MirrorError) in _ = try device.readUnlocked(range, into: nil) }
+        withUnsafeTemporaryAllocation(byteCount: 40, alignment: 8) { argument in
+            guard let argument = argument.baseAddress else { return }
+            collect { () throws(MirrorError) in try device.raw(number: 0x7f, argument: argument) }
+        }
         return errors
     }
 
     private let operations: [MirrorError.Operation] = [
         .read, .write, .migrateToDevice, .migrateToSystem, .snapshot, .exclusive, .checkExclusive, .release,
+        .flags, .readUnlocked, .raw,
     ]
 
     @Test("A device that does not exist is ENOENT, with the node and the place of the call")

@@ -37,6 +37,13 @@ struct PagemapEntryTests {
         #expect(entry.isSoftDirty)
     }
 
+    @Test("A pagemap that ends too early is an error and not a shorter list")
+    func shortPagemap() {
+        let beyond = PageRange(address: 0x00ff_ffff_ffff_f000, pageCount: 4)
+        let error = #expect(throws: SystemCallError.self) { try beyond.pagemap() }
+        #expect(error?.code.rawValue == 5)
+    }
+
     @Test("The pagemap of this process shows what was touched and nothing else")
     func ownPagemap() throws {
         let buffer = try MappedBuffer.anonymous(pages: 4)
@@ -81,16 +88,44 @@ struct PagePlaceTests {
         #expect(place(1 << 62 | 0x2000 << 5 | 29) == .exclusive(frame: 0x2000))
         #expect(place(1 << 62 | 0x2000 << 5 | 30).kind == .exclusive)
         #expect(place(1 << 62 | 0x77 << 5 | 0) == .swap)
+        #expect(place(1 << 62 | 0x77 << 5 | 22) == .swap)
+        #expect(place(1 << 62 | 0x77 << 5 | 23).kind == .unknown)
         #expect(place(1 << 62 | 0x77 << 5 | 25).kind == .unknown)
         #expect(place(0) == .nothing)
     }
 
-    @Test("The numbering of device entries changed in 6.15")
+    @Test("The numbering of device entries changed in 6.2 and in 6.15")
     func numbering() {
-        #expect(DeviceEntryTypes(kernel: 6, 1) == DeviceEntryTypes(kernel: 6, 12))
+        #expect(DeviceEntryTypes(kernel: 6, 1).privateWritable == 26)
+        #expect(DeviceEntryTypes(kernel: 6, 1).privateReadOnly == 27)
+        #expect(DeviceEntryTypes(kernel: 6, 1).exclusive == 28...29)
+        #expect(DeviceEntryTypes(kernel: 6, 2) == DeviceEntryTypes(kernel: 6, 12))
+        #expect(DeviceEntryTypes(kernel: 6, 12).privateWritable == 27)
         #expect(DeviceEntryTypes(kernel: 6, 14).exclusive == 29...30)
         #expect(DeviceEntryTypes(kernel: 6, 15).privateWritable == 28)
         #expect(DeviceEntryTypes(kernel: 7, 2) == DeviceEntryTypes(kernel: 6, 15))
+    }
+
+    @Test("Pages on a device tell its piece of memory, others none")
+    func pieces() {
+        #expect(place(1 << 63 | 0x40000).devicePiece == 4)
+        #expect(place(1 << 63 | 0x4ffff).devicePiece == 4)
+        #expect(place(1 << 62 | 0x3fff_0000 << 5 | 28).devicePiece == 0x3fff)
+        #expect(place(1 << 63 | 0x2000).devicePiece == nil)
+        #expect(place(1 << 62 | 0x2000 << 5 | 29).devicePiece == nil)
+    }
+
+    @Test("No pages are in no place")
+    func noPages() throws {
+        #expect(try PageRange(address: 0, pageCount: 0).misplaced(.system) != nil)
+    }
+
+    @Test("Versions are compared by both numbers")
+    func order() {
+        #expect(KernelVersion(6, 1) < KernelVersion(6, 12))
+        #expect(KernelVersion(6, 12) < KernelVersion(7, 2))
+        #expect(!(KernelVersion(7, 2) < KernelVersion(6, 12)))
+        #expect(!(KernelVersion(6, 12) < KernelVersion(6, 12)))
     }
 
     @Test(

@@ -38,6 +38,9 @@ struct RegistryTests {
     func words() {
         #expect(
             Requirement.allCases.map(\.rawValue)
-                == ["private", "coherent", "hugetlb", "thp", "swap", "gup_test", "smp"])
+                == [
+                    "private", "coherent", "hugetlb", "thp", "swap", "gup_test", "long_term_pin", "flags",
+                    "unlocked_read", "ext4", "smp",
+                ])
     }
 }

@@ -44,8 +44,11 @@ int test_punch_hole(int file, off_t offset, off_t bytes);
 /* No write and no new writable mapping of a memory file from now on. Reason: F_ADD_SEALS needs _GNU_SOURCE. */
 int test_seal_against_writing(int file);
 
-/* Copies from the caller's own memory the way a debugger does. Reason: process_vm_readv(2) needs _GNU_SOURCE. */
-ssize_t test_copy_through_kernel(uintptr_t from, void *to, size_t bytes);
+/* Copies from a process's memory the way a debugger does. Reason: process_vm_readv(2) needs _GNU_SOURCE. */
+ssize_t test_copy_through_kernel(pid_t process, uintptr_t from, void *to, size_t bytes);
+
+/* Stops a process, writes a word to its memory, and lets it go on. Reason: variadic, ptrace(2). */
+int test_poke(pid_t process, uintptr_t address, uint64_t word);
 
 /* Puts the pages themselves, not a copy, into a pipe. Reason: vmsplice(2) needs _GNU_SOURCE. */
 ssize_t test_splice_pages(int pipe, uintptr_t from, size_t bytes);
@@ -63,10 +66,14 @@ enum test_pin {
 	TEST_PIN_LONGTERM, /* pin_user_pages() with FOLL_WRITE | FOLL_LONGTERM */
 };
 
-/* Takes hold of the pages and lets go again at once. Reason: the ioctl number is a function-like macro. */
-int test_pin_and_release(int gup_test, enum test_pin how, uintptr_t address, size_t pages, size_t page_size);
-/* Holds the pages with a long-term pin until test_unpin() or close(). Reason: as above. */
+/*
+ * Takes hold of the pages and lets go again at once. longterm_flag is the running kernel's FOLL_LONGTERM, for
+ * TEST_PIN_FAST_LONGTERM. Reason: the ioctl number is a function-like macro.
+ */
+int test_pin_and_release(int gup_test, enum test_pin how, uint32_t longterm_flag, uintptr_t address, size_t bytes);
+/* Holds the pages with a long-term pin until test_unpin() or close(); EINVAL before 6.2. Reason: as above. */
 int test_pin_for_long(int gup_test, uintptr_t address, size_t bytes);
 /* Copies what the pinned pages hold, through the pin and not through the page table. Reason: as above. */
 int test_read_pinned(int gup_test, void *to);
+/* Lets go; does nothing where nothing is held, and EINVAL before 6.2. Reason: as above. */
 int test_unpin(int gup_test);

@@ -30,7 +30,7 @@ public enum PagePlace: Sendable, Hashable {
                     ? .privateMemory(frame: offset, writable: type == types.privateWritable)
                     : .unknown(rawValue: entry.rawValue)
             case types.exclusive: self = .exclusive(frame: offset)
-            case ..<24: self = .swap
+            case ..<types.firstSpecial: self = .swap
             default: self = .unknown(rawValue: entry.rawValue)
             }
         } else {
@@ -43,6 +43,17 @@ public enum PagePlace: Sendable, Hashable {
         switch self {
         case .system(let frame), .coherent(let frame), .privateMemory(let frame, _), .exclusive(let frame): frame
         case .nothing, .swap, .unknown: nil
+        }
+    }
+
+    /// The 256 MiB of device memory that the page lies in; nil for a page that is not on a device.
+    ///
+    /// Drivers take device memory in aligned pieces of that size (`DEVMEM_CHUNK_SIZE` in lib/test_hmm.c), so that two
+    /// pages of one piece are on the same device, and pages of two devices are never in the same piece.
+    public var devicePiece: UInt64? {
+        switch self {
+        case .coherent(let frame), .privateMemory(let frame, _): frame >> 16
+        case .system, .exclusive, .nothing, .swap, .unknown: nil
         }
     }
 
@@ -87,11 +98,12 @@ extension PageRange {
         return try pagemap(file: file, line: line).map { PagePlace($0, memory) }
     }
 
-    /// Complains about the first page that is not where all should be; nil when all are.
+    /// Complains about the first page that is not where all should be; nil when all are, of at least one.
     public func misplaced(
         _ kind: PagePlace.Kind, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) -> String? {
         let kinds = try places(file: file, line: line).map(\.kind)
+        if kinds.isEmpty { return "there are no pages to look at" }
         guard let first = kinds.firstIndex(where: { $0 != kind }) else { return nil }
         let wrong = kinds.count { $0 != kind }
         return "\(wrong) of \(kinds.count) pages are not in \(kind.rawValue), the first is page \(first): "

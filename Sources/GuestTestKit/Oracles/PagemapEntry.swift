@@ -36,6 +36,7 @@ public struct PagemapEntry: Sendable, Hashable, RawRepresentable {
 /// (include/linux/swap.h, with CONFIG_DEVICE_PRIVATE and PTE markers).
 ///
 /// Up to 6.14 there are four: device write, device read, exclusive write, exclusive read. Since 6.15 exclusive has one.
+/// What lies above them is the PTE marker, and before 6.2 also an entry of its own for a failed swap-in.
 public struct DeviceEntryTypes: Sendable, Equatable {
     /// A device-private page that may be written.
     public let privateWritable: UInt8
@@ -46,12 +47,18 @@ public struct DeviceEntryTypes: Sendable, Equatable {
 
     /// The numbering of a kernel version.
     public init(kernel major: Int, _ minor: Int) {
-        if (major, minor) < (6, 15) {
+        if (major, minor) < (6, 2) {
+            (privateWritable, privateReadOnly, exclusive) = (26, 27, 28...29)
+        } else if (major, minor) < (6, 15) {
             (privateWritable, privateReadOnly, exclusive) = (27, 28, 29...30)
         } else {
             (privateWritable, privateReadOnly, exclusive) = (28, 29, 30...30)
         }
     }
+
+    /// Below this number lie the swap areas: between them and the devices there is one kind for poisoned memory and
+    /// there are three for migration.
+    public var firstSpecial: UInt8 { privateWritable - 4 }
 
     /// The numbering of the running kernel.
     public static let running: DeviceEntryTypes = {
@@ -61,17 +68,28 @@ public struct DeviceEntryTypes: Sendable, Equatable {
 }
 
 /// The first two numbers of a kernel version.
-public struct KernelVersion: Sendable, Equatable {
+public struct KernelVersion: Sendable, Equatable, Comparable {
     /// The 6 of 6.12.
     public let major: Int
     /// The 12 of 6.12.
     public let minor: Int
+
+    /// Names a version.
+    public init(_ major: Int, _ minor: Int) {
+        self.major = major
+        self.minor = minor
+    }
 
     /// Reads a release such as `6.12.117-1-amd64`; what is missing or not a number counts as 0.
     public init(release: String) {
         let numbers = release.split(separator: ".").prefix(2).map { Int($0.prefix { $0.isNumber }) ?? 0 }
         major = numbers.first ?? 0
         minor = numbers.dropFirst().first ?? 0
+    }
+
+    /// The older version is the smaller one.
+    public static func < (left: KernelVersion, right: KernelVersion) -> Bool {
+        (left.major, left.minor) < (right.major, right.minor)
     }
 
     /// The running kernel's version (uname(2)).
@@ -86,7 +104,8 @@ public struct KernelVersion: Sendable, Equatable {
 extension PageRange {
     /// Reads this process's pagemap for the range.
     ///
-    /// - Returns: one entry for each page.
+    /// - Returns: one entry for each page, never fewer.
+    /// - Throws: EIO when the kernel gave fewer entries than there are pages.
     public func pagemap(file: String = #fileID, line: Int = #line) throws(SystemCallError) -> [PagemapEntry] {
         // Opened every time: the descriptor stays with the address space it was opened in, also after a fork.
         let descriptor = try systemCall("open /proc/self/pagemap", file: file, line: line) {
@@ -99,6 +118,11 @@ extension PageRange {
         let read = try systemCall("pread /proc/self/pagemap", file: file, line: line) {
             pread(descriptor, &entries, bytes, offset)
         }
-        return entries.prefix(read / MemoryLayout<UInt64>.size).map(PagemapEntry.init(rawValue:))
+        // A check of every page would hold for those that are left out.
+        guard read == bytes else {
+            let call = "pread of \(bytes) bytes of /proc/self/pagemap gave \(read), which"
+            throw SystemCallError(call: call, code: Errno(rawValue: EIO), file: file, line: line)
+        }
+        return entries.map(PagemapEntry.init(rawValue:))
     }
 }

@@ -14,11 +14,13 @@ let migrateDevicesTests: [GuestTest] =
             let holder = try DeviceMemory.private.open()
             let peer = try DeviceMemory.private.open(second: true)
             try holder.take(buffer.range, seed: 1)
+            let first = try buffer.range.places().first?.devicePiece
             try holder.fill(buffer.range, seed: 2)
             try peer.expectReads(buffer.range, seed: 2, "the peer reads what the holder wrote")
             try buffer.range.expectPlace(.system, "the pages came back for it")
             try peer.take(buffer.range, seed: 2)
             try buffer.range.expectPlace(.privateWritable, "then the peer can take them")
+            expect(try buffer.range.places().first?.devicePiece != first, "they are on the peer and not on the holder")
             try holder.expectReads(buffer.range, seed: 2, "the former holder reads them back from the peer")
             buffer.range.expectHolds(seed: 2, "the contents are right")
         },
@@ -94,6 +96,8 @@ let migrateDevicesTests: [GuestTest] =
                 try buffer.range.places().map(\.kind),
                 [.privateWritable, .privateWritable, .coherent, .coherent, .system],
                 "each page is where it was sent")
+            let pieces = try buffer.range.places().compactMap(\.devicePiece)
+            expectEqual(Set(pieces).count, 4, "no two of them are on one device")
             try two.expectReads(buffer.range, seed: 1, "a third device reads across all of them")
             expectEqual(
                 try buffer.range.places().map(\.kind), [.system, .system, .coherent, .coherent, .system],

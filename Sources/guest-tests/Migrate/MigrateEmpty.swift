@@ -31,15 +31,16 @@ let migrateEmptyTests: [GuestTest] =
     + onBothMemories(
         "migrate/alternating", "Written, read and untouched pages side by side move together, each with its contents"
     ) { memory in
-        let buffer = try MappedBuffer.anonymous(pages: span)
-        for page in 0..<span where page % 3 == 0 { buffer.range.page(page).fill(seed: 1, firstPage: page) }
-        for page in 0..<span where page % 3 == 1 { buffer.range.page(page).touch() }
-        let image = try MappedBuffer.filled(pages: span, seed: 0xbad)
+        let buffer = try wideBuffer()
+        for page in 0..<wideSpan where page % 3 == 0 { buffer.range.page(page).fill(seed: 1, firstPage: page) }
+        for page in 0..<wideSpan where page % 3 == 1 { buffer.range.page(page).touch() }
+        let image = try MappedBuffer.filled(pages: wideSpan, seed: 0xbad)
         let mirror = try memory.open()
         expectEqual(
-            try mirror.migrateToDevice(buffer.range, readingInto: image.range.pointer).pages, span, "every page moves")
+            try mirror.migrateToDevice(buffer.range, readingInto: image.range.pointer).pages, wideSpan,
+            "every page moves")
         try buffer.range.expectPlace(memory.place, "every page is in device memory")
-        for page in 0..<span {
+        for page in 0..<wideSpan {
             for (range, who) in [(image.range, "the device"), (buffer.range, "the CPU")] {
                 let one = range.page(page)
                 let complaint = page % 3 == 0 ? one.mismatch(seed: 1, firstPage: page) : one.nonZero()
@@ -51,13 +52,17 @@ let migrateEmptyTests: [GuestTest] =
         "migrate/stale-data", "Device memory that comes into use again shows nothing of its last owner"
     ) { memory in
         let mirror = try memory.open()
+        var used: Set<UInt64> = []
         do {
             let former = try MappedBuffer.filled(pages: span, seed: 1)
             try mirror.take(former.range, seed: 1)
+            used = Set(try former.range.places().compactMap(\.frame))
         }
         let buffer = try MappedBuffer.anonymous(pages: span)
         try mirror.takeZero(buffer.range)
         try buffer.range.expectPlace(memory.place, "every page is in device memory")
+        let again = Set(try buffer.range.places().compactMap(\.frame)).intersection(used)
+        try require(!again.isEmpty, "the device uses pages of the last owner again")
         try mirror.expectReadsZero(buffer.range, "the device reads zeros")
         buffer.range.expectZero("the CPU reads zeros")
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
+import Glibc
 import GuestTestKit
 
 extension DeviceMemory {
@@ -63,6 +64,7 @@ let migratePinTests: [GuestTest] =
         }
         try buffer.range.expectMoved(since: before, "every page moved")
         buffer.range.expectHolds(seed: 2, "the contents are right")
+        try mirror.release()
     }
     + onBothMemories(
         "migrate/gup-short", "A short reference leaves coherent memory in place and brings private memory back",
@@ -77,7 +79,7 @@ let migratePinTests: [GuestTest] =
     ) { memory in try checkHold(.longFast, memory, .system) }
     + onBothMemories(
         "migrate/pinned-pages-stay", "Pages with a long-term pin do not move to the device until they are unpinned",
-        needs: [.gupTest]
+        needs: [.longTermPin]
     ) { memory in
         let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
         let mirror = try memory.open()
@@ -95,19 +97,71 @@ let migratePinTests: [GuestTest] =
         try mirror.take(buffer.range, seed: 2)
         try buffer.range.expectPlace(memory.place, "once unpinned they move")
         buffer.range.expectHolds(seed: 2, "the contents are right")
+        try mirror.release()
     }
     + onBothMemories(
-        "migrate/pinned-part", "One pinned page stays behind and its neighbours move", needs: [.gupTest]
+        "migrate/pinned-part", "One pinned page stays behind and its neighbours move", needs: [.longTermPin]
     ) { memory in
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
+        let buffer = try wideBuffer()
+        buffer.range.fill(seed: 1)
         let mirror = try memory.open()
         let pins = try GupTestDevice()
-        try pins.pin(buffer.range.page(75))
+        try pins.pin(buffer.range.page(600))
         try mirror.expectTakeRefused(.noEntry, buffer.range, "the range does not move as a whole")
         expectEqual(
-            try buffer.range.places().map(\.kind), (0..<span).map { $0 == 75 ? .system : memory.place },
+            try buffer.range.places().map(\.kind), (0..<wideSpan).map { $0 == 600 ? .system : memory.place },
             "exactly the pinned page stayed behind")
         buffer.range.expectHolds(seed: 1, "the contents are right")
+        try pins.unpin()
+        try mirror.release()
+        try buffer.range.expectPlace(.system, "no page is left on the device")
+    }
+    + onBothMemories(
+        "migrate/kernel-copy-of-another", "process_vm_readv(2) of another process reads device memory"
+    ) { memory in
+        let buffer = try MappedBuffer.anonymous(pages: 16)
+        let child = try Child { parent in
+            try parent.wait()
+            let copy = try buffer.range.copyThroughKernel(of: getppid())
+            copy.range.expectHolds(seed: 2, "the child reads what the parent's device wrote")
+            try buffer.range.expectPlace(.nothing, "the child's own memory at the address is untouched")
+        }
+        buffer.range.fill(seed: 1)
+        let mirror = try memory.open()
+        try mirror.take(buffer.range, seed: 1)
+        try mirror.fill(buffer.range, seed: 2)
+        try child.channel.signal()
+        try child.expectPassed()
+        try buffer.range.expectPlace(memory.placeAfterAccess, "the pages are where a CPU access leaves them")
+        buffer.range.expectHolds(seed: 2, "the parent has the contents")
+        try mirror.release()
+    }
+    + onBothMemories(
+        "migrate/forced-write-copies", "A debugger's write to a read-only page on the device stays in one process"
+    ) { memory in
+        let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
+        try buffer.protect(.read)
+        let mirror = try memory.open()
+        try mirror.take(buffer.range, seed: 1)
+        let word = PagePattern.word(seed: 2, page: 5, word: 0)
+        let child = try Child { parent in
+            try parent.wait()
+            try buffer.range.page(5).poke(word, in: getppid())
+            buffer.range.expectHolds(seed: 1, "the child has what was there at the fork")
+        }
+        try child.channel.signal()
+        try child.expectPassed()
+        let kinds = try buffer.range.places().map(\.kind)
+        expectEqual(kinds[5], .system, "the written page is a copy in system memory")
+        expect(!kinds.contains(.nothing), "no page is gone")
+        var expected = (0..<PagePattern.wordsPerPage).map { PagePattern.word(seed: 1, page: 5, word: $0) }
+        expected[0] = word
+        expect(buffer.range.page(5).wordValues() == expected, "the page differs by the written word")
+        expectEqual(
+            FaultProbe.write(1, to: buffer.range.page(5)), .forbidden(buffer.range.page(5)),
+            "the mapping is still read-only")
+        buffer.range.pages(from: 6, count: 10).expectHolds(seed: 1, firstPage: 6, "the other pages are as they were")
+        try mirror.release()
     }
 
 /// The kernel reads what the device wrote to its memory, 16 pages of it.
@@ -125,6 +179,7 @@ private func checkKernelAccess(
     try buffer.range.expectPlace(
         memory.placeAfterAccess, "the pages are where a CPU access leaves them", file: file, line: line)
     buffer.range.expectHolds(seed: 2, "the contents are right afterwards", file: file, line: line)
+    try mirror.release(file: file, line: line)
 }
 
 /// The kernel takes hold of pages in device memory and lets go; this tells where it left them.
@@ -145,4 +200,6 @@ private func checkHold(
         "the pages that were held are in \(place.rawValue), the others in device memory", file: file, line: line)
     buffer.range.expectHolds(seed: 2, "the contents are right", file: file, line: line)
     if place == .system { try mirror.take(held, seed: 2, firstPage: 4, file: file, line: line) }
+    try mirror.release(file: file, line: line)
+    try buffer.range.expectPlace(.system, "no page is left on the device", file: file, line: line)
 }

@@ -59,6 +59,7 @@ let migrateProcessTests: [GuestTest] =
         for page in stride(from: 0, to: span, by: 3) { buffer.range.page(page).fill(seed: 3, firstPage: page) }
         try child.channel.signal()
         try child.expectPassed()
+        try mirror.release()
         for page in 0..<span {
             buffer.range.page(page).expectHolds(
                 seed: page % 3 == 0 ? 3 : 1, firstPage: page, "the parent has its own page \(page)")
@@ -74,6 +75,8 @@ let migrateProcessTests: [GuestTest] =
         buffer.range.expectHolds(seed: 1, "the contents are right")
         buffer.range.fill(seed: 2)
         buffer.range.expectHolds(seed: 2, "the parent can write")
+        try mirror.release()
+        try buffer.range.expectPlace(.system, "no page is left on the device")
     }
     + onBothMemories(
         "migrate/fork-then-migrate", "A page that parent and child share moves for both, and both keep its contents"
@@ -91,6 +94,7 @@ let migrateProcessTests: [GuestTest] =
         try child.channel.signal()
         try child.expectPassed()
         buffer.range.expectHolds(seed: 1, "the parent has what it had")
+        try mirror.release()
     }
     + onBothMemories(
         "migrate/fork-back-then-write", "A shared page that went to the device and came back is still copied on write"
@@ -159,6 +163,7 @@ let migrateProcessTests: [GuestTest] =
             } else {
                 try child.expectPassed("every expectation holds in the child that ends by \(end)")
             }
+            try mirror.release()
         }
         let buffer = try MappedBuffer.filled(pages: span, seed: 2)
         try mirror.take(buffer.range, seed: 2)

@@ -43,8 +43,7 @@ let migrateProtectionTests: [GuestTest] =
         try buffer.protect(.read)
         try buffer.range.expectPlace(memory.readOnlyPlace, "the pages are still there, not writable")
         expectEqual(FaultProbe.write(1, to: buffer.range), .forbidden(buffer.range), "the CPU writes no longer")
-        let local: SnapshotEntry.Backing = memory == .private ? .privateLocal : .coherentLocal
-        try mirror.expectSnapshot(buffer.range, SnapshotEntry(local, .read), "the device sees read-only pages")
+        try mirror.expectSnapshot(buffer.range, SnapshotEntry(memory.local, .read), "the device sees read-only pages")
         try buffer.protect(.readWrite)
         buffer.range.expectHolds(seed: 1, "the contents are right")
         buffer.range.fill(seed: 2)

@@ -68,7 +68,7 @@ let migrateReclaimTests: [GuestTest] =
         buffer.range.expectHolds(seed: 2, "the device's data went to swap and back")
     }
     + onBothMemories(
-        "migrate/reclaim-after-refusal", "Memory that was refused can be swapped out", needs: [.swap, .gupTest]
+        "migrate/reclaim-after-refusal", "Memory that was refused can be swapped out", needs: [.swap, .longTermPin]
     ) { memory in
         try Workers.stayOnOneProcessor()
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)

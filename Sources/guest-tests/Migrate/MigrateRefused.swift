@@ -17,6 +17,16 @@ let migrateRefusedTests: [GuestTest] =
         let contents = try file.contents(pages: span)
         contents.range.expectHolds(seed: 1, "read(2) gets the contents")
     }
+    + onBothMemories("migrate/disk-file-refused", "Pages of a file of ext4 do not move", needs: [.ext4]) { memory in
+        let disk = try DiskFileSystem()
+        let file = try ScratchFile(.folder(disk.folder), pages: span)
+        try file.fill(seed: 1, pages: span)
+        let buffer = try MappedBuffer.file(file.descriptor, pages: span, shared: true)
+        try checkRefused(buffer.range, memory)
+        try file.sync()
+        let contents = try file.contents(pages: span)
+        contents.range.expectHolds(seed: 1, "read(2) gets the contents after they were written back")
+    }
     + onBothMemories("migrate/memory-file-refused", "Pages of a memory file do not move") { memory in
         let file = try ScratchFile(.memory, pages: span)
         try file.fill(seed: 1, pages: span)
@@ -53,6 +63,34 @@ let migrateRefusedTests: [GuestTest] =
         try mirror.expectTakeRefused(.invalidArgument, buffer.range, "the pool's pages are refused")
         try buffer.range.expectUnmoved(since: before, "no page moved")
         buffer.range.expectHolds(seed: 1, "the contents are right")
+    }
+    + onBothMemories(
+        "migrate/failed-allocation", "A page that no memory could be had for stays usable, on the way there and back",
+        needs: [.flags]
+    ) { memory in
+        let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
+        let mirror = try memory.open()
+        let before = try buffer.range.places()
+        try mirror.setFlags(.failAllocation)
+        try mirror.expectTakeRefused(.noEntry, buffer.range, "one page does not move")
+        let places = try buffer.range.places()
+        expectEqual(
+            places.map(\.kind), (0..<16).map { $0 == 0 ? .system : memory.place }, "the first page stayed behind")
+        expectEqual(places[0], before[0], "it is in its frame")
+        buffer.range.page(0).expectHolds(seed: 1, "it has its contents")
+        try mirror.take(buffer.range, seed: 1)
+        try buffer.range.expectPlace(memory.place, "the next attempt takes it")
+        try mirror.fill(buffer.range, seed: 2)
+        try mirror.setFlags(.failAllocation)
+        expectRefused(.noMemory, "no page comes back without memory for it") { () throws(MirrorError) in
+            try mirror.migrateToSystem(buffer.range)
+        }
+        try buffer.range.expectPlace(memory.place, "every page is still on the device")
+        try mirror.expectReads(buffer.range, seed: 2, "the device reads its pages")
+        expectEqual(try mirror.migrateToSystem(buffer.range), 16, "the next attempt brings them back")
+        try buffer.range.expectPlace(.system, "every page is in system memory")
+        buffer.range.expectHolds(seed: 2, "the contents are right")
+        try mirror.release()
     }
     + onBothMemories("migrate/other-device-refused", "A device does not take pages that another device holds") {
         memory in

@@ -3,6 +3,9 @@ import DeviceMirror
 import GuestTestKit
 
 /// Device memory is given up while pages are in it.
+///
+/// Here and elsewhere, a test that ends with ``DeviceMirror/MirrorDevice/release(_:file:line:)`` states that no page of
+/// the device is in use any more: the request does not return before that.
 let migrateReleaseTests: [GuestTest] =
     onBothMemories("migrate/close-with-pages", "Closing the device with pages on it loses nothing") { memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
@@ -19,6 +22,8 @@ let migrateReleaseTests: [GuestTest] =
         try buffer.range.expectPlace(.system, "every page is or can be brought back")
         try mirror.take(buffer.range, seed: 2)
         try buffer.range.expectPlace(memory.place, "and can go to the device again")
+        try mirror.release()
+        buffer.range.expectHolds(seed: 2, "nothing is lost when the device gives its memory up")
     }
     + onDevicePages("migrate/munmap-on-device", "Unmapping pages on the device frees them and spares the rest") {
         memory, buffer, mirror in
@@ -33,6 +38,8 @@ let migrateReleaseTests: [GuestTest] =
         buffer.range.pages(from: 0, count: 40).expectHolds(seed: 1, "the pages before have their contents")
         buffer.range.pages(from: 100, count: 50).expectHolds(
             seed: 1, firstPage: 100, "the pages behind have their contents")
+        try mirror.release()
+        try buffer.range.expectPlace(.system, "no page is left on the device")
     }
     + onDevicePages("migrate/release", "When the device gives its memory up, every page comes back") {
         memory, buffer, mirror in

@@ -25,36 +25,15 @@ let migrateThreadTests: [GuestTest] =
     }
     + onBothMemories(
         "migrate/threads-count", "No increment is lost while the memory that holds the counters goes back and forth",
-        needs: [.smp], timeoutMilliseconds: 60_000
+        needs: [.smp], timeoutMilliseconds: 90_000
     ) { memory in
-        let rounds = 200
         let buffer = try MappedBuffer.anonymous(pages: 8)
         let mirror = try memory.open()
-        let finished = Atomic(0)
-        try Workers.run(3) { worker in
-            if worker == 0 {
-                let image = try MappedBuffer.anonymous(pages: 8)
-                while finished.load(ordering: .acquiring) < 2 {
-                    do throws(MirrorError) {
-                        _ = try mirror.migrateToDevice(buffer.range, readingInto: image.range.pointer)
-                        _ = try mirror.migrateToSystem(buffer.range)
-                    } catch {
-                        // A page that a counting thread is faulting at that moment stays behind.
-                        guard expectEqual(error.code, .noEntry, "a request fails only for busy pages") else { return }
-                    }
-                }
-            } else {
-                defer { finished.add(1, ordering: .releasing) }
-                // Each thread counts in pages of its own: 1 to 4 and 5 to 8.
-                let own = buffer.range.pages(from: (worker - 1) * 4, count: 4)
-                for _ in 0..<rounds { own.incrementEveryWord() }
-            }
-        }
-        for page in 0..<8 {
-            let counters = buffer.range.page(page).wordValues()
-            guard expect(counters.allSatisfy { $0 == rounds }, "every counter of page \(page) is \(rounds)") else {
-                break
-            }
+        // Each thread counts in pages of its own: 0 to 3 and 4 to 7.
+        try count(in: [buffer.range.pages(from: 0, count: 4), buffer.range.pages(from: 4, count: 4)]) {
+            let image = try MappedBuffer.anonymous(pages: 8)
+            let went = try mirror.takeIfIdle(buffer.range, readingInto: image.range)
+            return try mirror.migrateToSystem(buffer.range) > 0 || went
         }
         _ = try mirror.migrateToSystem(buffer.range)
         try buffer.range.expectPlace(.system, "every page can be brought back")
@@ -63,28 +42,62 @@ let migrateThreadTests: [GuestTest] =
         "migrate/threads-release", "No increment is lost while the device gives its memory up again and again",
         needs: [.smp], timeoutMilliseconds: 90_000
     ) { memory in
-        let rounds = 100
         let buffer = try MappedBuffer.anonymous(pages: 8)
         let mirror = try memory.open()
-        let finished = Atomic(false)
-        let releases = Atomic(0)
-        try Workers.run(2) { worker in
-            if worker == 0 {
-                let image = try MappedBuffer.anonymous(pages: 8)
-                while !finished.load(ordering: .acquiring) || releases.load(ordering: .relaxed) == 0 {
-                    do throws(MirrorError) {
-                        _ = try mirror.migrateToDevice(buffer.range, readingInto: image.range.pointer)
-                    } catch {
-                        guard expectEqual(error.code, .noEntry, "a request fails only for busy pages") else { return }
-                    }
-                    try mirror.release()
-                    releases.add(1, ordering: .relaxed)
-                }
-            } else {
-                for _ in 0..<rounds { buffer.range.incrementEveryWord() }
-                finished.store(true, ordering: .releasing)
-            }
+        try count(in: [buffer.range]) {
+            let image = try MappedBuffer.anonymous(pages: 8)
+            let went = try mirror.takeIfIdle(buffer.range, readingInto: image.range)
+            try mirror.release()
+            return went
         }
-        expect(buffer.range.wordValues().allSatisfy { $0 == rounds }, "every counter is \(rounds)")
         try buffer.range.expectPlace(.system, "every page is back after the last release")
     }
+
+extension MirrorDevice {
+    /// Moves the range to the device, as far as nobody is faulting its pages at that moment.
+    ///
+    /// - Returns: whether the device had every page.
+    fileprivate borrowing func takeIfIdle(_ range: PageRange, readingInto image: PageRange) throws -> Bool {
+        do throws(MirrorError) {
+            _ = try migrateToDevice(range, readingInto: image.pointer)
+            return true
+        } catch {
+            try require(error.code == .noEntry, "a request fails only for busy pages", "\(error)")
+            return false
+        }
+    }
+}
+
+/// One thread for each part counts in all its words, while `move` moves the memory under them.
+///
+/// All go on until the memory has moved so often that the counting cannot have been over before.
+private func count(in parts: [PageRange], _ move: @escaping @Sendable () throws -> Bool) throws {
+    let (leastRounds, leastMoves) = (50, 20)
+    let moves = Atomic(0)
+    let finished = Atomic(0)
+    let isOver = Atomic(false)
+    let rounds = Mutex([UInt64](repeating: 0, count: parts.count))
+    try Workers.run(parts.count + 1) { worker in
+        guard worker < parts.count else {
+            // Whatever ends the moving also ends the counting.
+            defer { isOver.store(true, ordering: .releasing) }
+            while finished.load(ordering: .acquiring) < parts.count {
+                if try move() { moves.add(1, ordering: .relaxed) }
+            }
+            return
+        }
+        defer { finished.add(1, ordering: .releasing) }
+        var done = 0
+        while done < leastRounds || moves.load(ordering: .relaxed) < leastMoves, !isOver.load(ordering: .acquiring) {
+            parts[worker].incrementEveryWord()
+            done += 1
+        }
+        rounds.withLock { $0[worker] = UInt64(done) }
+    }
+    let moved = moves.load(ordering: .relaxed)
+    expect(moved >= leastMoves, "the memory moved while it was counted in", "\(moved) times")
+    for (part, expected) in zip(parts, rounds.withLock { $0 }) {
+        let wrong = part.wordValues().first { $0 != expected }
+        expectNone(wrong.map { "\($0) instead of \(expected)" }, "every counter has every increment")
+    }
+}

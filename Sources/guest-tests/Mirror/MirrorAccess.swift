@@ -18,6 +18,26 @@ let mirrorAccessTests: [GuestTest] = [
         }
     },
     GuestTest(
+        "mirror/read-unlocked", "The device reads with a fault handler that takes the locks by itself",
+        needs: [.private, .unlockedRead]
+    ) {
+        let buffer = try MappedBuffer.anonymous(pages: span)
+        buffer.range.pages(from: 0, count: 100).fill(seed: 1)
+        try buffer.unmap(buffer.range.page(149))
+        let image = try MappedBuffer.filled(pages: span, seed: 0xbad)
+        let mirror = try MirrorDevice(unit: 0)
+        let there = buffer.range.pages(from: 0, count: 149)
+        let transfer = try mirror.readUnlocked(there, into: image.range.pointer)
+        expectEqual(transfer.pages, 149, "the device reads every page")
+        expect(transfer.faults > 0, "it has to fault for them")
+        image.range.pages(from: 0, count: 100).expectHolds(seed: 1, "the device reads what the CPU wrote")
+        image.range.pages(from: 100, count: 49).expectZero("the device reads zeros where nobody wrote")
+        image.range.page(149).expectHolds(seed: 0xbad, firstPage: 149, "nothing is written beyond that")
+        expectRefused(.badAddress, "what is not mapped is refused") { () throws(MirrorError) in
+            try mirror.readUnlocked(buffer.range, into: image.range.pointer)
+        }
+    },
+    GuestTest(
         "mirror/read-untouched", "The device reads zeros from memory that nobody touched, by way of the zero page",
         needs: [.private]
     ) {
@@ -128,7 +148,7 @@ let mirrorAccessTests: [GuestTest] = [
     },
 ]
 
-@Sendable private func checkSharedFile(_ place: ScratchFile.Place) throws {
+@Sendable func checkSharedFile(_ place: ScratchFile.Place) throws {
     let file = try ScratchFile(place, pages: span)
     try file.fill(seed: 1, pages: span)
     let buffer = try MappedBuffer.file(file.descriptor, pages: span, shared: true)

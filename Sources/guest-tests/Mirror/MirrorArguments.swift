@@ -41,11 +41,40 @@ let mirrorArgumentTests: [GuestTest] = [
     ) {
         // The direct map of x86-64, where page 16 is ordinary memory (Documentation/arch/x86/x86_64/mm.rst).
         let kernel = PageRange(address: 0xffff_8880_0001_0000, pageCount: 1)
-        let buffer = try MappedBuffer.filled(pages: 4, seed: 1)
         let mirror = try MirrorDevice(unit: 0)
         try mirror.expectReadRefused(.badAddress, kernel, "kernel memory is not read")
         try mirror.expectWriteRefused(.badAddress, kernel, "kernel memory is not written")
         try mirror.expectTakeRefused(.invalidArgument, kernel, "kernel memory does not migrate")
+    },
+    GuestTest(
+        "mirror/bad-request", "A request that is none, or whose argument cannot be read, is refused", needs: [.private]
+    ) {
+        let buffer = try MappedBuffer.filled(pages: 1, seed: 1)
+        let image = try MappedBuffer.filled(pages: 1, seed: 0xbad)
+        let closed = try MappedBuffer.anonymous(pages: 1, .none)
+        let memory = try MappedBuffer.anonymous(pages: 1)
+        let argument = try requireValue(memory.range.pointer, "the argument has an address")
+        let noAccess = try requireValue(closed.range.pointer, "memory without access has an address")
+        // The five words of the argument: address, buffer, pages, and two that the kernel fills in.
+        argument.assumingMemoryBound(to: UInt64.self).update(
+            from: [buffer.range.address, image.range.address, 1, 7, 7], count: 5)
+        let mirror = try MirrorDevice(unit: 0)
+        expectRefused(.invalidArgument, "an unknown command is refused") { () throws(MirrorError) in
+            try mirror.raw(number: 0x7f, argument: argument)
+        }
+        // The first and the last command of every base.
+        for number: UInt8 in [0, 7] {
+            expectRefused(.badAddress, "an unreadable argument is refused") { () throws(MirrorError) in
+                try mirror.raw(number: number, argument: noAccess)
+            }
+        }
+        image.range.expectHolds(seed: 0xbad, "a refused request leaves the buffer alone")
+        expectEqual(
+            Array(memory.range.wordValues().prefix(5)), [buffer.range.address, image.range.address, 1, 7, 7],
+            "a refused request leaves its argument alone")
+        try mirror.raw(number: 0, argument: argument)
+        image.range.expectHolds(seed: 1, "the same argument is good for a read")
+        expectEqual(memory.range.wordValues()[3], 1, "the kernel tells how many pages it read")
         try expectUntouched(buffer.range)
     },
     GuestTest(
@@ -90,6 +119,7 @@ private func expectAllRefused(
     refused { () throws(MirrorError) in _ = try mirror.migrateToSystem(range) }
     refused { () throws(MirrorError) in _ = try mirror.exclusive(range, readingInto: pointer) }
     refused { () throws(MirrorError) in _ = try mirror.holdsExclusively(range) }
+    refused { () throws(MirrorError) in try mirror.release(range) }
     image.range.expectZero("a refused request writes nothing into the buffer", file: file, line: line)
 }
 

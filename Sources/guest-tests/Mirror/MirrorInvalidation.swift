@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
-import Glibc
 import GuestTestKit
 
 /// The device lets go of what the CPU's page table no longer holds.
@@ -140,22 +139,13 @@ let mirrorInvalidationTests: [GuestTest] = [
         // The device has both pages mapped for writing when KSM replaces them.
         try mirror.fill(one.range, seed: 1)
         try mirror.fill(two.range, seed: 1)
-        try one.advise(.mergeable)
-        try two.advise(.mergeable)
-        let pause = try KernelSetting("/sys/kernel/mm/ksm/sleep_millisecs", 1)
-        let run = try KernelSetting("/sys/kernel/mm/ksm/run", 1)
-        // The host's time limit ends this when KSM never gets there.
-        while try one.range.frames() != two.range.frames() { sched_yield() }
-        try one.range.expectFlags(.merged, "both mappings share one page of KSM")
-        try mirror.fill(one.range, seed: 2)
-        one.range.expectHolds(seed: 2, "the written mapping has the new contents")
-        two.range.expectHolds(seed: 1, "the other mapping has the old contents")
-        try mirror.expectReads(two.range, seed: 1, "the device reads the old contents there as well")
-        expect(try one.range.frames() != two.range.frames(), "the write made a copy")
-        try one.advise(.unmergeable)
-        try two.advise(.unmergeable)
-        run.restore()
-        pause.restore()
+        try withMerged(one, two) {
+            try mirror.fill(one.range, seed: 2)
+            one.range.expectHolds(seed: 2, "the written mapping has the new contents")
+            two.range.expectHolds(seed: 1, "the other mapping has the old contents")
+            try mirror.expectReads(two.range, seed: 1, "the device reads the old contents there as well")
+            expect(try one.range.frames() != two.range.frames(), "the write made a copy")
+        }
     },
     GuestTest(
         "mirror/swap-in", "The device reads memory that was swapped out, and what it remembered is gone",

@@ -135,6 +135,8 @@ let mirrorSnapshotTests: [GuestTest] = [
         expectEqual(
             try buffer.range.places().map(\.kind), [.privateWritable, .privateWritable, .system],
             "a snapshot moves no page")
+        expectEqual(
+            Set(try buffer.range.places().compactMap(\.devicePiece)).count, 2, "the two pages are on two devices")
         buffer.range.expectHolds(seed: 1, "the contents are as before")
     },
     GuestTest(
@@ -151,6 +153,14 @@ let mirrorSnapshotTests: [GuestTest] = [
         expectEqual(try second.snapshot(buffer.range), [other, own, .writable], "as the second device sees it")
         expectEqual(
             try buffer.range.places().map(\.kind), [.coherent, .coherent, .system], "pagemap shows device memory")
+        expectEqual(
+            Set(try buffer.range.places().compactMap(\.devicePiece)).count, 2, "the two pages are on two devices")
+        try buffer.protect(.read)
+        let readOnly = SnapshotEntry.Mapping.read
+        expectEqual(
+            try second.snapshot(buffer.range),
+            [SnapshotEntry(.coherentRemote, readOnly), SnapshotEntry(.coherentLocal, readOnly), .readable],
+            "after mprotect both kinds are read-only")
         buffer.range.expectHolds(seed: 1, "the contents are as before")
     },
     GuestTest(

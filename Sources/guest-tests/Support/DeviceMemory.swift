@@ -24,6 +24,14 @@ enum DeviceMemory: String, Sendable, CaseIterable {
         }
     }
 
+    /// What a snapshot calls this memory on the device that holds it.
+    var local: SnapshotEntry.Backing {
+        switch self {
+        case .private: .privateLocal
+        case .coherent: .coherentLocal
+        }
+    }
+
     /// Opens the first or the second device with this kind of memory.
     func open(second: Bool = false, file: String = #fileID, line: Int = #line) throws(MirrorError) -> MirrorDevice {
         let first =
@@ -66,5 +74,16 @@ func onDevicePages(
     }
 }
 
-/// More than two batches of the drivers, which work 64 pages at a time, and no multiple of a batch.
+/// More than two batches of 64 pages, in which test_hmm works before 6.19, and no multiple of one.
 let span = 150
+
+/// More than two batches of 512 pages, in which test_hmm works since 6.19, and no multiple of one; for tests of what
+/// happens at the borders of batches.
+let wideSpan = 1100
+
+/// Untouched memory of ``wideSpan`` pages, all of them small whatever the system's rule for huge pages.
+func wideBuffer(file: String = #fileID, line: Int = #line) throws(SystemCallError) -> MappedBuffer {
+    let buffer = try MappedBuffer.anonymous(pages: wideSpan, file: file, line: line)
+    try buffer.advise(.noHugePage, file: file, line: line)
+    return buffer
+}

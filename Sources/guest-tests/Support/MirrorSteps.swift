@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
+import Glibc
 import GuestTestKit
 
 /// Steps that many tests take, with the checks that belong to them.
@@ -118,6 +119,25 @@ extension MirrorDevice {
     }
 }
 
+/// Has KSM merge two pages of the same contents, and runs `body` while they are.
+func withMerged(
+    _ one: borrowing MappedBuffer, _ two: borrowing MappedBuffer, file: String = #fileID, line: Int = #line,
+    _ body: () throws -> Void
+) throws {
+    try one.advise(.mergeable, file: file, line: line)
+    try two.advise(.mergeable, file: file, line: line)
+    let pause = try KernelSetting("/sys/kernel/mm/ksm/sleep_millisecs", 1, file: file, line: line)
+    let run = try KernelSetting("/sys/kernel/mm/ksm/run", 1, file: file, line: line)
+    // The host's time limit ends this when KSM never gets there.
+    while try one.range.frames() != two.range.frames() { sched_yield() }
+    try one.range.expectFlags(.merged, "both mappings share one page of KSM", file: file, line: line)
+    try body()
+    try one.advise(.unmergeable, file: file, line: line)
+    try two.advise(.unmergeable, file: file, line: line)
+    run.restore()
+    pause.restore()
+}
+
 /// Checks that do not involve the driver.
 extension PageRange {
     /// The CPU finds the pattern.
@@ -144,6 +164,7 @@ extension PageRange {
         since before: [PagePlace], _ sentence: String, file: String = #fileID, line: Int = #line
     ) throws {
         let now = try places(file: file, line: line)
+        expectEqual(now.count, before.count, "every page is compared", file: file, line: line)
         let moved = zip(before, now).enumerated().first { $0.element.0 != $0.element.1 }
         expectNone(
             moved.map { "page \($0.offset) was \($0.element.0), is \($0.element.1)" }, sentence, file: file,
@@ -155,6 +176,7 @@ extension PageRange {
         since before: [PagePlace], _ sentence: String, file: String = #fileID, line: Int = #line
     ) throws {
         let now = try places(file: file, line: line)
+        expectEqual(now.count, before.count, "every page is compared", file: file, line: line)
         let same = zip(before, now).enumerated().first { $0.element.0.frame == $0.element.1.frame }
         expectNone(
             same.map { "page \($0.offset) is still \($0.element.1)" }, sentence, file: file, line: line)
@@ -172,6 +194,7 @@ extension PageRange {
         _ flags: KernelPages.Flags, _ sentence: String, file: String = #fileID, line: Int = #line
     ) throws {
         let found = try frameFlags(file: file, line: line)
+        expectEqual(found.count, count, "every page has a frame or none", file: file, line: line)
         let wrong = found.firstIndex { $0?.isSuperset(of: flags) != true }
         expectNone(
             wrong.map { index in

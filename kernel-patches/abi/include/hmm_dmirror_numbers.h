@@ -17,6 +17,7 @@ static const unsigned long hmm_dmirror_ioctl_exclusive = HMM_DMIRROR_EXCLUSIVE;
 static const unsigned long hmm_dmirror_ioctl_check_exclusive = HMM_DMIRROR_CHECK_EXCLUSIVE;
 static const unsigned long hmm_dmirror_ioctl_release = HMM_DMIRROR_RELEASE;
 static const unsigned long hmm_dmirror_ioctl_flags = HMM_DMIRROR_FLAGS;
+static const unsigned long hmm_dmirror_ioctl_read_unlocked = HMM_DMIRROR_READ_UNLOCKED;
 static const unsigned long long hmm_dmirror_flag_fail_alloc = HMM_DMIRROR_FLAG_FAIL_ALLOC;
 
 #endif

@@ -3,7 +3,7 @@
  * The ioctl interface of /dev/hmm_dmirrorN, a device that mirrors the address
  * space of the process that opened it.
  *
- * Commands 0x00 to 0x08 have the numbers and the layout of lib/test_hmm_uapi.h,
+ * Commands 0x00 to 0x09 have the numbers and the layout of lib/test_hmm_uapi.h,
  * so that one set of programs drives the base's own test_hmm and this project's
  * driver. Commands from 0x20 on are this project's own.
  *
@@ -36,15 +36,19 @@ struct hmm_dmirror_cmd {
 
 /*
  * Each command refuses with EINVAL an unaligned addr, an empty range and a range
- * that wraps around the address space, and with EFAULT an unreadable argument.
- * ENOTTY is not used: an unknown command is EINVAL as well.
+ * that wraps around the address space, also where it makes no use of the range,
+ * and with EFAULT an unreadable argument. ENOTTY is not used: an unknown command
+ * is EINVAL as well, once its argument has been found good.
  *
  * READ: the device reads the range through its own page table, faulting in what
  * is not there; ptr (in) receives npages * PAGE_SIZE bytes. EFAULT: no mapping,
  * or one that may not be read.
  */
 #define HMM_DMIRROR_READ		_IOWR('H', 0x00, struct hmm_dmirror_cmd)
-/* WRITE: as READ, from ptr (in) to the range. EPERM: a read-only mapping. */
+/*
+ * WRITE: as READ, from ptr (in) to the range. EPERM: a read-only mapping. After an
+ * error the range may be written up to the page that the error belongs to.
+ */
 #define HMM_DMIRROR_WRITE		_IOWR('H', 0x01, struct hmm_dmirror_cmd)
 /*
  * MIGRATE_TO_DEV: move the range's anonymous pages into the device's memory, then
@@ -54,7 +58,11 @@ struct hmm_dmirror_cmd {
  * pages of another device); the others did.
  */
 #define HMM_DMIRROR_MIGRATE_TO_DEV	_IOWR('H', 0x02, struct hmm_dmirror_cmd)
-/* MIGRATE_TO_SYS: move this device's pages in the range back; cpages (out) moved. */
+/*
+ * MIGRATE_TO_SYS: move this device's pages in the range back; cpages (out) tells how
+ * much moved. Before 6.19 that is a number of pages; since then a huge page that
+ * moves whole counts as one.
+ */
 #define HMM_DMIRROR_MIGRATE_TO_SYS	_IOWR('H', 0x03, struct hmm_dmirror_cmd)
 /*
  * SNAPSHOT: look at the CPU page table without faulting anything in; ptr (in)
@@ -63,7 +71,9 @@ struct hmm_dmirror_cmd {
 #define HMM_DMIRROR_SNAPSHOT		_IOWR('H', 0x04, struct hmm_dmirror_cmd)
 /*
  * EXCLUSIVE: take the CPU's access to the range away until it faults, and read the
- * pages through the device into ptr (in). EBUSY: at least one page was refused.
+ * pages through the device into ptr (in). At least one page was refused: EBUSY
+ * before 6.15; since then EFAULT for a mapping that may not be written, and
+ * EOPNOTSUPP for memory that is not anonymous.
  */
 #define HMM_DMIRROR_EXCLUSIVE		_IOWR('H', 0x05, struct hmm_dmirror_cmd)
 /* CHECK_EXCLUSIVE: EPERM while any page of the range is held exclusively, else 0. */
@@ -73,10 +83,22 @@ struct hmm_dmirror_cmd {
  * and give the device's memory back. The range is checked but not used.
  */
 #define HMM_DMIRROR_RELEASE		_IOWR('H', 0x07, struct hmm_dmirror_cmd)
-/* FLAGS: npages (in) is a set of HMM_DMIRROR_FLAG_*. Bases before 6.19: EINVAL. */
+/*
+ * FLAGS: npages (in) is a set of HMM_DMIRROR_FLAG_* that replaces the descriptor's
+ * set; one without a member is refused as an empty range. Before 6.19: EINVAL.
+ */
 #define HMM_DMIRROR_FLAGS		_IOWR('H', 0x08, struct hmm_dmirror_cmd)
+/*
+ * READ_UNLOCKED: as READ, with hmm_range_fault_unlocked_timeout(), which takes the
+ * locks by itself. Before 7.3: EINVAL.
+ */
+#define HMM_DMIRROR_READ_UNLOCKED	_IOWR('H', 0x09, struct hmm_dmirror_cmd)
 
-/* The next allocation of device memory fails, once. */
+/*
+ * The next allocation for a page that moves fails, once: of device memory on the
+ * way to the device (a huge page then moves in small ones), of system memory on
+ * the way back (MIGRATE_TO_SYS: ENOMEM).
+ */
 #define HMM_DMIRROR_FLAG_FAIL_ALLOC	(1ULL << 0)
 
 /*
