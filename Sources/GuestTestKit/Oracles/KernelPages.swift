@@ -16,7 +16,7 @@ public enum KernelPages {
         public static let anonymous = Flags(rawValue: 1 << 12)
         /// Of the hugetlb pool.
         public static let hugetlb = Flags(rawValue: 1 << 17)
-        /// Not a page that the page allocator ever had: device memory, or a hole. 7.2 says nothing at all of those
+        /// Not a page that the page allocator ever had, but device memory or a hole; 7.2 says nothing at all of those
         /// (kpage_read() in fs/proc/page.c).
         public static let noPage = Flags(rawValue: 1 << 20)
         /// Shared by KSM.
