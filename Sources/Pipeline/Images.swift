@@ -19,7 +19,7 @@ extension Lab {
             busybox: Files.exists(ImageDescription.usualBusybox) ? ImageDescription.usualBusybox : nil)
         let builder = ImageBuilder(runner: runner, generator: artifact.initramfsPacker)
         let path = try cache.path("images", try await builder.signature(of: description).digest.hexadecimal + ".cpio")
-        if Files.exists(path) {
+        if ImageBuilder.isComplete(path) {
             cache.markUsed(path)
         } else {
             progress(.step("Making the guest's image"))

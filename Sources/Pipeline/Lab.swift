@@ -91,12 +91,13 @@ public struct Lab: Sendable {
         let folder = FlavourFolder(installation.kconfig)
         let flavour = try folder.flavour(selection.flavour)
         let settings = try Fragment(settings: selection.settings)
-        let given = try selection.configFiles.map { Fragment.File(path: $0, text: try Files.text($0)) }
+        let given = try selection.configFiles.map { Fragment.File(path: $0, text: try Files.text($0, exit: .usage)) }
         var series: PatchSeries?
         if let argument = selection.series {
             series = try await SeriesReader(runner: runner, cache: cache).read(argument).prefix(selection.upTo)
         }
 
+        try builder.checkPaths()
         let base = try await sources.resolve(spec, refresh: selection.refresh ? .always : .whenStale)
         var applied: AppliedSeries?
         if let series, !series.patches.isEmpty {

@@ -45,7 +45,7 @@ let migrateProcessTests: [GuestTest] =
         buffer.range.expectHolds(seed: 2, "the parent still has what it wrote")
     }
     + onDevicePages("migrate/fork-both-write", "Parent and child write shared device pages and never meet") {
-        _, buffer, _ in
+        _, buffer, mirror in
         let child = try Child { parent in
             for page in stride(from: 0, to: span, by: 2) { buffer.range.page(page).fill(seed: 2, firstPage: page) }
             try parent.signal()
@@ -67,7 +67,7 @@ let migrateProcessTests: [GuestTest] =
         expect(try buffer.range.pagemap().allSatisfy { !$0.isEmpty }, "no page of the parent is gone")
     }
     + onDevicePages("migrate/fork-child-exits", "A child that exits leaves the parent's device pages alone") {
-        _, buffer, _ in
+        _, buffer, mirror in
         let before = try buffer.range.places().map(\.frame)
         for _ in 0..<3 { try Child { _ in }.expectPassed() }
         expectEqual(try buffer.range.places().map(\.frame), before, "the pages are in their frames on the device")
