@@ -165,3 +165,20 @@ struct ScratchFileTests {
         #expect(two.range.mismatch(seed: 1) == nil)
     }
 }
+
+@Suite("What differs between kernels and programs")
+struct SurroundingsTests {
+    @Test("A script that ends with 0 is fine, any other is an error that names it")
+    func shell() throws {
+        try Shell.run("exit 0")
+        let error = #expect(throws: SystemCallError.self) { try Shell.run("exit 3") }
+        #expect(error?.call.hasPrefix("\"exit 3\"") == true)
+    }
+
+    @Test("The flag of a long-term pin was renumbered in 6.3")
+    func longTermFlag() {
+        #expect(GupTestDevice.longTermFlag(of: KernelVersion(6, 1)) == 0x10000)
+        #expect(GupTestDevice.longTermFlag(of: KernelVersion(6, 3)) == 0x100)
+        #expect(GupTestDevice.longTermFlag(of: KernelVersion(7, 2)) == 0x100)
+    }
+}

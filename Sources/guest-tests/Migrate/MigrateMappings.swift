@@ -41,6 +41,19 @@ let migrateMappingTests: [GuestTest] =
         try buffer.range.expectPlace(memory.place, "no page came back for it")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
+    + onBothMemories(
+        "migrate/neighbour-unmapped", "The device keeps its pages when the memory right before them is unmapped"
+    ) { memory in
+        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
+        let rest = buffer.range.pages(from: 10, count: span - 10)
+        let mirror = try memory.open()
+        try mirror.take(rest, seed: 1, firstPage: 10)
+        let before = try rest.places()
+        try buffer.unmap(buffer.range.pages(from: 0, count: 10))
+        try mirror.expectReads(rest, seed: 1, firstPage: 10, "the device reads its own pages")
+        try rest.expectUnmoved(since: before, "no page moved")
+        rest.expectHolds(seed: 1, firstPage: 10, "the contents are right")
+    }
     + onBothMemories("migrate/mlock", "Locked memory moves to the device, comes back locked, and can be unlocked") {
         memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
