@@ -38,13 +38,14 @@ public struct ImageBuilder: Sendable {
         return signature
     }
 
-    /// Whether there is an image at a path that goes to its end: a `TRAILER!!!` in the last 512 bytes.
+    /// Whether there is an image at a path that goes to its end: a `TRAILER!!!` in the last 1024 bytes, since
+    /// the padding to whole blocks of 512 may begin in the middle of it.
     ///
     /// One that does not, after a crash of the host, is built again by ``build(_:to:)``, which replaces it.
     public static func isComplete(_ path: String) -> Bool {
         guard let image = FileHandle(forReadingAtPath: path) else { return false }
         defer { try? image.close() }
-        guard let size = try? image.seekToEnd(), (try? image.seek(toOffset: size > 512 ? size - 512 : 0)) != nil,
+        guard let size = try? image.seekToEnd(), (try? image.seek(toOffset: size > 1024 ? size - 1024 : 0)) != nil,
             let end = try? image.readToEnd()
         else { return false }
         return end.range(of: Data("TRAILER!!!".utf8)) != nil
@@ -52,14 +53,16 @@ public struct ImageBuilder: Sendable {
 
     /// Builds the image; it appears at its path when it is complete.
     ///
-    /// Work in progress is a folder beside it, which is removed at the end.
-    ///
+    /// - Parameters:
+    ///   - path: where the image is to be.
+    ///   - work: a folder for work in progress on the same filesystem, which is removed at the end; one beside the
+    ///     image if it is not given.
     /// - Throws: ``LabError`` `module-mismatch`, `module-unreadable`, `library-missing`, `image-conflict`,
     ///   `image-path`, `image-incomplete`, `file-unreadable`, `file-unwritable`, and what ProcessRunner's `check`
     ///   throws.
-    public func build(_ description: ImageDescription, to path: String) async throws {
+    public func build(_ description: ImageDescription, to path: String, workingIn work: String? = nil) async throws {
         let contents = try await ImageContents(description, runner: runner)
-        let staging = ImageStaging(folder: "\(path).\(UUID().uuidString.prefix(8))", runner: runner)
+        let staging = ImageStaging(folder: work ?? "\(path).\(UUID().uuidString.prefix(8))", runner: runner)
         defer { staging.remove() }
         try await staging.fill(contents)
         try await staging.archive(generator: generator, to: path)

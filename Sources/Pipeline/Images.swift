@@ -23,7 +23,7 @@ extension Lab {
             cache.markUsed(path)
         } else {
             progress(.step("Making the guest's image"))
-            try await builder.build(description, to: path)
+            try await builder.build(description, to: path, workingIn: cache.stagingFolder())
         }
         return path
     }

@@ -87,6 +87,15 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 500, 505, 511, 512, 600])
+    func aTrailerMayLieAcrossABlocksBorder(_ distance: Int) throws {
+        let path = workshop.folder + "/image"
+        let trailer = Data("TRAILER!!!".utf8)
+        let before = Data(repeating: 0, count: 2048 - distance - trailer.count)
+        try Files.write(before + trailer + Data(repeating: 0, count: distance), to: path)
+        #expect(ImageBuilder.isComplete(path))
+    }
+
     @Test func anImageThatLostItsEndIsMadeAgain() async throws {
         let path = workshop.folder + "/image"
         #expect(!ImageBuilder.isComplete(path))

@@ -165,6 +165,16 @@ import Testing
 }
 
 @Suite struct KselftestListingTests {
+    @Test(arguments: ["mm", "vm"])
+    func theFolderIsFoundUnderBothItsNames(_ name: String) throws {
+        let place = NSTemporaryDirectory() + "hmmlab-selftests-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        try Files.write("", to: "\(place)/mm/other.c")
+        #expect(throws: LabError.self) { try KselftestBuilder.folder(in: place) }
+        try Files.write("", to: "\(place)/\(name)/hmm-tests.c")
+        #expect(try KselftestBuilder.folder(in: place) == "\(place)/\(name)")
+    }
+
     @Test func everyVariantRunsEveryTest() {
         let listing = """
             # FIXTURE            VARIANT                   TEST
