@@ -40,8 +40,7 @@ public struct KselftestBuilder: Sendable {
         } else {
             try await build(input, config, toolchain, final: folder)
         }
-        let harness = "\(input.commit):tools/testing/selftests/kselftest_harness.h"
-        return KselftestProgram(path: folder + "/hmm-tests", cases: try await cases(folder + "/hmm-tests", harness))
+        return KselftestProgram(path: folder + "/hmm-tests", cases: try await cases(input))
     }
 
     private static func isWhole(_ folder: String) -> Bool {
@@ -124,42 +123,35 @@ public struct KselftestBuilder: Sendable {
         return found
     }
 
-    /// Asks the program for its cases (`-l` of kselftest_harness.h: a table of fixtures, variants and tests).
+    /// The program's cases, or none if its harness (an old one) cannot run a single case.
     ///
-    /// An old harness knows no options and would run the tests, here on the host: such a program is one test.
-    private func cases(_ program: String, _ harness: String) async throws -> [String] {
-        let text = try await builder.runner.run(builder.sources.store.command(["cat-file", "blob", harness]))
-        guard text.standardOutput.contains("getopt(") else { return [] }
-        let output = try await builder.runner.run(Command(program, ["-l"]), deadline: .seconds(10))
-        return Self.cases(inListing: output.standardError + output.standardOutput)
+    /// They are read from the source. The program itself is never run on the host: it would drive devices there, and
+    /// upstream's writes to `nr_hugepages` before it looks at its arguments.
+    private func cases(_ input: KernelInput) async throws -> [String] {
+        func source(_ path: String) async throws -> String {
+            let object = "\(input.commit):tools/testing/selftests/\(path)"
+            let output = try await builder.runner.run(builder.sources.store.command(["cat-file", "blob", object]))
+            return output.ending.isSuccess ? output.standardOutput : ""
+        }
+        guard try await source("kselftest_harness.h").contains("getopt(") else { return [] }
+        return Self.cases(inSource: try await source("mm/hmm-tests.c"))
     }
 
-    /// Every combination of a fixture's variants and tests.
-    static func cases(inListing text: String) -> [String] {
-        var cases: [String] = []
-        var fixture = ""
-        var variants: [String] = []
-        var tests: [String] = []
-        func flush() {
-            for variant in variants.isEmpty ? [""] : variants {
-                cases += tests.map { [fixture, variant, $0].filter { !$0.isEmpty }.joined(separator: ".") }
+    /// Every combination of a fixture's variants and tests, named as the harness's `-r` takes them
+    /// (tools/testing/selftests/kselftest_harness.h).
+    static func cases(inSource text: String) -> [String] {
+        let test = /^TEST_F(?:_SIGNAL|_TIMEOUT)?\(\s*(\w+)\s*,\s*(\w+)/.anchorsMatchLineEndings()
+        let variant = /^FIXTURE_VARIANT_ADD\(\s*(\w+)\s*,\s*(\w+)/.anchorsMatchLineEndings()
+        let alone = /^TEST(?:_SIGNAL)?\(\s*(\w+)/.anchorsMatchLineEndings()
+        let tests = text.matches(of: test).map { (fixture: $0.output.1, name: $0.output.2) }
+        let variants = text.matches(of: variant).map { (fixture: $0.output.1, name: $0.output.2) }
+        var fixtures: [Substring] = []
+        for test in tests where !fixtures.contains(test.fixture) { fixtures.append(test.fixture) }
+        return text.matches(of: alone).map { "global.\($0.output.1)" }
+            + fixtures.flatMap { fixture in
+                let names = tests.filter { $0.fixture == fixture }.map(\.name)
+                let kinds = variants.filter { $0.fixture == fixture }.map { "\(fixture).\($0.name)" }
+                return (kinds.isEmpty ? ["\(fixture)"] : kinds).flatMap { kind in names.map { "\(kind).\($0)" } }
             }
-            (variants, tests) = ([], [])
-        }
-        // Columns of 20 and 25 characters, each followed by a space.
-        for line in text.split(separator: "\n") where !line.hasPrefix("#") && !line.hasPrefix("---") {
-            let padded = line.padding(toLength: max(line.count, 47), withPad: " ", startingAt: 0)
-            let first = padded.prefix(20).trimmingSpaces
-            let variant = padded.dropFirst(21).prefix(25).trimmingSpaces
-            let test = padded.dropFirst(47).trimmingSpaces
-            if !first.isEmpty {
-                flush()
-                fixture = String(first)
-            }
-            if !variant.isEmpty { variants.append(String(variant)) }
-            if !test.isEmpty { tests.append(String(test)) }
-        }
-        flush()
-        return cases
     }
 }

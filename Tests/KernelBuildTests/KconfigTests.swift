@@ -176,22 +176,27 @@ import Testing
     }
 
     @Test func everyVariantRunsEveryTest() {
-        let listing = """
-            # FIXTURE            VARIANT                   TEST
-            global                                         alone
-            --------------------------------------------------------------------------------
-            hmm                  hmm_device_private        open_close
-                                 hmm_device_coherent       anon_read
-                                                           anon_read_prot
-            --------------------------------------------------------------------------------
-            hmm2                 hmm2_device_private       snapshot
+        let source = """
+            FIXTURE(hmm)
+            FIXTURE_VARIANT(hmm)
+            FIXTURE_VARIANT_ADD(hmm, hmm_device_private)
+            FIXTURE_VARIANT_ADD(hmm, hmm_device_coherent)
+            FIXTURE_SETUP(hmm)
+            TEST_F(hmm, open_close)
+             * TEST_F(hmm, in_a_comment)
+            TEST_F(hmm2, snapshot)
+            TEST_F_TIMEOUT(hmm, benchmark, 120)
+            FIXTURE_VARIANT_ADD(hmm2,
+                    hmm2_device_private)
+            TEST_F(plain, works)
+            TEST(alone)
+            TEST_HARNESS_MAIN
             """
         #expect(
-            KselftestBuilder.cases(inListing: listing) == [
-                "global.alone", "hmm.hmm_device_private.open_close", "hmm.hmm_device_private.anon_read",
-                "hmm.hmm_device_private.anon_read_prot", "hmm.hmm_device_coherent.open_close",
-                "hmm.hmm_device_coherent.anon_read", "hmm.hmm_device_coherent.anon_read_prot",
-                "hmm2.hmm2_device_private.snapshot",
+            KselftestBuilder.cases(inSource: source) == [
+                "global.alone", "hmm.hmm_device_private.open_close", "hmm.hmm_device_private.benchmark",
+                "hmm.hmm_device_coherent.open_close", "hmm.hmm_device_coherent.benchmark",
+                "hmm2.hmm2_device_private.snapshot", "plain.works",
             ])
     }
 

@@ -41,6 +41,7 @@ struct JudgeTests {
         #expect(records("TAP version 13", "1..1", "ok 1 fork").map(\.warnings) == [[]])
         let found = records("TAP version 13", "1..3", "ok 1 fork", "ok exit")
         #expect(found.map(\.verdict) == [.pass, .pass, .fail])
+        #expect(found.map(\.duration) == [0, 0, 0])
         #expect(
             found.map(\.warnings) == [
                 [
