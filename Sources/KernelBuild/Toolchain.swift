@@ -48,8 +48,12 @@ public struct Toolchain: Sendable {
         identity["linker"] = try await firstLine(linker, runner)
         identity["compiler-words"] = compiler.joined(separator: " ")
         for key in ["CROSS_COMPILE", "LLVM", "KCFLAGS"] { identity[key] = environment[key] }
+        // Kconfig asks for these tools whether or not they are used, and the configuration is part of the kernel.
+        identity["rustc"] = "none"
+        if ProcessRunner.find("pahole") != nil { identity["pahole"] = try await firstLine("pahole", runner) }
 
-        var variables = [("ARCH", "x86_64")]
+        // Rust is not supported; what a machine happens to have must not make another kernel.
+        var variables = [("ARCH", "x86_64"), ("RUSTC", "false"), ("BINDGEN", "false")]
         if let llvm { variables.append(("LLVM", llvm)) }
         if !prefix.isEmpty { variables.append(("CROSS_COMPILE", prefix)) }
         variables.append(("CC", ((ccache ? ["ccache"] : []) + compiler).joined(separator: " ")))

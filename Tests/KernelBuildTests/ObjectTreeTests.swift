@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import HarnessCore
+import ProcessRunner
 import Testing
 
 @testable import KernelBuild
@@ -159,6 +160,13 @@ import Testing
 }
 
 @Suite struct MakeEnvironmentTests {
+    @Test func whatRustTheMachineHasMakesNoOtherKernel() async throws {
+        let toolchain = try await Toolchain.detect(environment: [:], runner: ProcessRunner())
+        let variables = toolchain.variables.map { "\($0.name)=\($0.value)" }
+        #expect(variables.contains("RUSTC=false") && variables.contains("BINDGEN=false"))
+        #expect(toolchain.identity["rustc"] == "none")
+    }
+
     @Test func whatTheSignatureDoesNotKnowStaysOutside() {
         let outside = [
             "KCPPFLAGS", "KAFLAGS", "KRUSTFLAGS", "KCONFIG_CONFIG", "KCONFIG_ALLCONFIG", "LLVM_IAS", "HOSTCFLAGS",
