@@ -173,8 +173,8 @@ private final class Keyboard: Sendable {
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler {
                 Keyboard.restore(saved)
-                signal(number, SIG_DFL)
-                raise(number)
+                // Not raise(3): libdispatch's threads block the signal. The guest goes with this process.
+                _exit(128 + number)
             }
             signal(number, SIG_IGN)
             source.resume()

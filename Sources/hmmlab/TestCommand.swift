@@ -90,12 +90,18 @@ private func interruptible<Result: Sendable>(
     _ terminal: Terminal, _ work: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
     let task = Task { try await work() }
+    let seen = LockedValue(0)
     let sources = [SIGINT, SIGTERM].map { number in
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
         source.setEventHandler {
-            terminal.line("Interrupted; the results so far are kept", always: true)
-            signal(number, SIG_DFL)
+            // The guest, or the build, goes with this process.
+            let isFirst = seen.withLock { seen in
+                seen += 1
+                return seen == 1
+            }
+            if !isFirst { _exit(128 + number) }
+            terminal.line("Interrupted; once more ends hmmlab at once", always: true)
             task.cancel()
         }
         source.resume()

@@ -67,15 +67,7 @@ extension EndToEnd {
             let expected = try Digest(ofFile: clean.kernel.vmlinux)
             let series = try series(adding: "#define HMMLAB_INTERRUPTED 1", subject: "interrupted")
             for _ in 0..<4 {
-                let process = Process()
-                process.executableURL = URL(fileURLWithPath: try Tool.binary)
-                process.arguments = ["build", "--series", series]
-                process.standardOutput = FileHandle.nullDevice
-                process.standardError = FileHandle.nullDevice
-                try process.run()
-                try await Task.sleep(for: .milliseconds(Int.random(in: 50...6000)))
-                kill(process.processIdentifier, SIGKILL)
-                process.waitUntilExit()
+                try await tool.killDuring(["build", "--series", series], milliseconds: 50...6000)
             }
             _ = try await build("--series", series)
             // Back to the base: if a half-written object had stayed, or a wrong one been kept, the image would differ.

@@ -76,14 +76,8 @@ extension EndToEnd {
 
         @Test func ctrlCKeepsTheResultsSoFar() async throws {
             defer { tool.remove() }
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: try Tool.binary)
-            process.arguments = ["test", "--suite", "migrate", "--json", "run.json"]
-            process.currentDirectoryURL = URL(fileURLWithPath: tool.folder)
-            try Files.write("", to: tool.folder + "/errors")
-            process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: tool.folder + "/errors"))
-            process.standardOutput = FileHandle.nullDevice
-            try process.run()
+            let process = try tool.start(
+                ["test", "--suite", "migrate", "--json", "run.json"], standardError: "errors")
             let hasResults = try await tool.wait(seconds: 1800) {
                 try Files.text(tool.folder + "/errors").contains("pass    migrate/round-trip-coherent")
             }
@@ -109,12 +103,7 @@ extension EndToEnd {
         @Test func noQEMUSurvivesAKilledHmmlab() async throws {
             defer { tool.remove() }
             let mark = "hmmlab.mark=\(Int.random(in: 100_000...999_999))"
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: try Tool.binary)
-            process.arguments = ["run", "--append", mark, "--", "sleep", "600"]
-            process.standardOutput = FileHandle.nullDevice
-            process.standardError = FileHandle.nullDevice
-            try process.run()
+            let process = try tool.start(["run", "--append", mark, "--", "sleep", "600"])
             #expect(try await tool.wait { try await !tool.guests(with: mark).isEmpty }, "the guest never started")
             kill(process.processIdentifier, SIGKILL)
             process.waitUntilExit()
@@ -149,6 +138,17 @@ extension EndToEnd {
             #expect(started, "\(String(describing: ending.withLock { $0 }))")
             booting.cancel()
             _ = await booting.result
+        }
+
+        @Test func aShellThatIsTerminatedLeavesNothing() async throws {
+            defer { tool.remove() }
+            let mark = "hmmlab.mark=\(Int.random(in: 100_000...999_999))"
+            let process = try tool.start(["shell", "--append", mark])
+            #expect(try await tool.wait(seconds: 1800) { try await !tool.guests(with: mark).isEmpty })
+            process.terminate()
+            #expect(try await tool.wait { !process.isRunning }, "hmmlab is still there")
+            #expect(try await tool.wait { try await tool.guests(with: mark).isEmpty }, "QEMU is still there")
+            if process.isRunning { kill(process.processIdentifier, SIGKILL) }
         }
 
         @Test func theShellTakesWhatIsTyped() async throws {

@@ -65,17 +65,9 @@ extension EndToEnd {
             let undisturbed = try await fetch(into: "undisturbed")
             #expect(undisturbed.ending == .exited(0), "\(undisturbed.standardError)")
             for _ in 0..<6 {
-                let process = Process()
-                process.executableURL = URL(fileURLWithPath: try Tool.binary)
-                process.arguments = ["base", "fetch", spec, "--quiet"]
-                process.environment = ProcessInfo.processInfo.environment.merging(
-                    ["XDG_CACHE_HOME": tool.folder + "/killed"]) { $1 }
-                process.standardOutput = FileHandle.nullDevice
-                process.standardError = FileHandle.nullDevice
-                try process.run()
-                try await Task.sleep(for: .milliseconds(Int.random(in: 5...1500)))
-                kill(process.processIdentifier, SIGKILL)
-                process.waitUntilExit()
+                try await tool.killDuring(
+                    ["base", "fetch", spec], milliseconds: 5...1500,
+                    environment: ["XDG_CACHE_HOME": tool.folder + "/killed"])
             }
             let after = try await fetch(into: "killed")
             #expect(after.ending == .exited(0), "\(after.standardError)")

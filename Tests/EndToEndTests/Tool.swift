@@ -40,6 +40,38 @@ struct Tool {
         try await runner.run(command(arguments, environment: environment), deadline: .seconds(3000))
     }
 
+    /// Starts hmmlab without waiting for it; standard error goes to a file of that name in the folder, if one is given.
+    func start(
+        _ arguments: [String], environment: [String: String] = [:], standardError: String? = nil
+    ) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try Self.binary)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.currentDirectoryURL = URL(fileURLWithPath: folder)
+        // Open to the end: a shell must not end by itself.
+        process.standardInput = Pipe()
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        if let standardError {
+            let path = "\(folder)/\(standardError)"
+            try Files.write("", to: path)
+            process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+        }
+        try process.run()
+        return process
+    }
+
+    /// Starts hmmlab and kills it in the middle of whatever it is at.
+    func killDuring(
+        _ arguments: [String], milliseconds: ClosedRange<Int>, environment: [String: String] = [:]
+    ) async throws {
+        let process = try start(arguments, environment: environment)
+        try await Task.sleep(for: .milliseconds(Int.random(in: milliseconds)))
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
     /// The QEMU processes whose command line has a text.
     func guests(with text: String) async throws -> [Int32] {
         let output = try await runner.run(Command("pgrep", ["-f", "[q]emu-system.*\(text)"]))
