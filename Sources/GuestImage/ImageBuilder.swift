@@ -25,7 +25,7 @@ public struct ImageBuilder: Sendable {
 
     /// What decides the image's bytes; two descriptions with the same signature give the same image.
     ///
-    /// - Throws: ``LabError``, as ``build(_:to:)`` does.
+    /// - Throws: ``LabError``, as ``build(_:to:workingIn:)`` does.
     public func signature(of description: ImageDescription) async throws -> Signature {
         var signature = Signature()
         signature.add("layout", "\(Self.layout)")
@@ -41,7 +41,7 @@ public struct ImageBuilder: Sendable {
     /// Whether there is an image at a path that goes to its end: a `TRAILER!!!` in the last 1024 bytes, since
     /// the padding to whole blocks of 512 may begin in the middle of it.
     ///
-    /// One that does not, after a crash of the host, is built again by ``build(_:to:)``, which replaces it.
+    /// One that does not, after a crash of the host, is built again by ``build(_:to:workingIn:)``, which replaces it.
     public static func isComplete(_ path: String) -> Bool {
         guard let image = FileHandle(forReadingAtPath: path) else { return false }
         defer { try? image.close() }
@@ -55,14 +55,13 @@ public struct ImageBuilder: Sendable {
     ///
     /// - Parameters:
     ///   - path: where the image is to be.
-    ///   - work: a folder for work in progress on the same filesystem, which is removed at the end; one beside the
-    ///     image if it is not given.
+    ///   - work: a folder for work in progress on the same filesystem; it is made, and removed at the end.
     /// - Throws: ``LabError`` `module-mismatch`, `module-unreadable`, `library-missing`, `image-conflict`,
     ///   `image-path`, `image-incomplete`, `file-unreadable`, `file-unwritable`, and what ProcessRunner's `check`
     ///   throws.
-    public func build(_ description: ImageDescription, to path: String, workingIn work: String? = nil) async throws {
+    public func build(_ description: ImageDescription, to path: String, workingIn work: String) async throws {
         let contents = try await ImageContents(description, runner: runner)
-        let staging = ImageStaging(folder: work ?? "\(path).\(UUID().uuidString.prefix(8))", runner: runner)
+        let staging = ImageStaging(folder: work, runner: runner)
         defer { staging.remove() }
         try await staging.fill(contents)
         try await staging.archive(generator: generator, to: path)

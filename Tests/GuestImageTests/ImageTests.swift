@@ -32,7 +32,7 @@ import Testing
             let description = try await description(in: place)
             let image = "\(workshop.folder)/\(place).cpio"
             signatures.append(try await builder.signature(of: description).digest)
-            try await builder.build(description, to: image)
+            try await workshop.build(description, to: image)
             images.append(try Digest(ofFile: image))
         }
         #expect(images[0] == images[1])
@@ -41,7 +41,7 @@ import Testing
 
     @Test func holdsWhatWasAskedForAndWhatItNeeds() async throws {
         let image = workshop.folder + "/image"
-        try await workshop.builder().build(try await description(in: "here"), to: image)
+        try await workshop.build(try await description(in: "here"), to: image)
         let text = try workshop.content(of: image)
         let lines = Set(text.split(separator: "\n").map { String($0.replacing(/files\/\d+/, with: "FILE")) })
         for line in [
@@ -75,13 +75,13 @@ import Testing
         let description = try await description(in: "here")
         let place = workshop.folder + "/out"
         try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        try await workshop.builder().build(description, to: place + "/image")
+        try await workshop.build(description, to: place + "/image")
         #expect(try FileManager.default.contentsOfDirectory(atPath: place) == ["image"])
         for broken in [
             try workshop.generator(ending: "cut off"), try workshop.script("failing", "echo TRAILER!!!; exit 1"),
         ] {
             await #expect(throws: LabError.self) {
-                try await workshop.builder(generator: broken).build(description, to: place + "/broken")
+                try await workshop.build(description, to: place + "/broken", generator: broken)
             }
             #expect(try FileManager.default.contentsOfDirectory(atPath: place) == ["image"])
         }
@@ -100,22 +100,22 @@ import Testing
         let path = workshop.folder + "/image"
         #expect(!ImageBuilder.isComplete(path))
         let description = try await description(in: "here")
-        try await workshop.builder().build(description, to: path)
+        try await workshop.build(description, to: path)
         #expect(ImageBuilder.isComplete(path))
         let whole = try Files.bytes(path)
         for damaged in [whole.prefix(whole.count / 2), Data()] {
             try Files.write(damaged, to: path)
             #expect(!ImageBuilder.isComplete(path))
-            try await workshop.builder().build(description, to: path)
+            try await workshop.build(description, to: path)
             #expect(try Files.bytes(path) == whole)
         }
     }
 
     @Test func archiveWithoutAnEndIsRefused() async throws {
-        let builder = try workshop.builder(generator: workshop.generator(ending: "cut off"))
+        let generator = try workshop.generator(ending: "cut off")
         let description = ImageDescription(initProgram: try workshop.script("init", "exit 0"))
         let error = await #expect(throws: LabError.self) {
-            try await builder.build(description, to: workshop.folder + "/image")
+            try await workshop.build(description, to: workshop.folder + "/image", generator: generator)
         }
         #expect(error?.code == "image-incomplete")
     }
@@ -123,7 +123,7 @@ import Testing
     @Test func busyboxBringsItsApplets() async throws {
         let busybox = try workshop.script("busybox", "printf 'ls\\nsh\\nmodprobe\\ntrue\\n'")
         let image = workshop.folder + "/image"
-        try await workshop.builder().build(
+        try await workshop.build(
             ImageDescription(
                 initProgram: busybox, programs: [.init(busybox, to: "/bin/true")], busybox: busybox), to: image)
         let lines = try workshop.content(of: image).split(separator: "\n")
@@ -187,7 +187,7 @@ import Testing
         for work in ["signature", "build"] {
             let error = await #expect(throws: LabError.self) {
                 if work == "build" {
-                    try await workshop.builder().build(description, to: workshop.folder + "/image")
+                    try await workshop.build(description, to: workshop.folder + "/image")
                 } else {
                     _ = try await workshop.builder().signature(of: description)
                 }

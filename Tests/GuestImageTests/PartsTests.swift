@@ -38,7 +38,7 @@ import Testing
         let description = ImageDescription(
             initProgram: try workshop.script("init", "exit 0"), modules: .init(kernelRelease: "7.2.13", folder: folder))
         let error = await #expect(throws: LabError.self) {
-            try await workshop.builder().build(description, to: workshop.folder + "/image")
+            try await workshop.build(description, to: workshop.folder + "/image")
         }
         #expect(error?.code == "module-mismatch")
     }

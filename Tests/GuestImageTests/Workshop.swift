@@ -35,6 +35,11 @@ final class Workshop {
         ImageBuilder(runner: runner, generator: try generator ?? self.generator())
     }
 
+    func build(_ description: ImageDescription, to path: String, generator: String? = nil) async throws {
+        let builder = try builder(generator: generator)
+        try await builder.build(description, to: path, workingIn: "\(folder)/staging \(UUID().uuidString)")
+    }
+
     func write(_ name: String, _ text: String) throws -> String {
         try Files.write(text, to: "\(folder)/\(name)")
         return "\(folder)/\(name)"
