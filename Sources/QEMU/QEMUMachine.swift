@@ -30,8 +30,10 @@ final class QEMUMachine: RunningMachine {
         let qmp = try await Self.connect(folder, RunFile.monitorSocket, process)
         connections = [channel, qmp] + (shell.map { [$0] } ?? [])
         monitor = QMPClient(qmp)
-        console = ConsoleFollower("\(request.runFolder)/\(RunFile.console)", hasEnded: { process.hasEnded }).lines
-        protocolChannel = ByteChannel(incoming: channel.incoming, send: channel.send)
+        let follower = ConsoleFollower("\(request.runFolder)/\(RunFile.console)", hasEnded: { process.hasEnded })
+        console = follower.lines
+        // PID 1 marks the console before it sends a message: whoever waits for both need not wait for the next look.
+        protocolChannel = ByteChannel(incoming: channel.incoming(onArrival: follower.look), send: channel.send)
         shellChannel = shell.map { ByteChannel(incoming: $0.incoming, send: $0.send) }
     }
 

@@ -72,8 +72,15 @@ final class UnixConnection: Sendable {
     deinit { Glibc.close(descriptor) }
 
     /// What the peer sends, until it or we hang up; for one reader.
-    var incoming: AsyncStream<ByteChunk> {
-        AsyncStream(unfolding: { [inbox] in await inbox.next() })
+    var incoming: AsyncStream<ByteChunk> { incoming {} }
+
+    /// The same; the closure is called before each piece is handed on.
+    func incoming(onArrival: @escaping @Sendable () -> Void) -> AsyncStream<ByteChunk> {
+        AsyncStream(unfolding: { [inbox] in
+            let chunk = await inbox.next()
+            onArrival()
+            return chunk
+        })
     }
 
     /// Sends all the bytes.
