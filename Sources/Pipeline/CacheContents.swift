@@ -50,12 +50,15 @@ public struct CacheContents: Sendable {
 extension CacheContents {
     /// Looks at a cache; what vanishes meanwhile is left out.
     ///
+    /// - Parameter known: sizes by path that are not measured again.
     /// - Throws: ``LabError`` `tool-missing` and others if du(1) cannot be run.
-    public init(of cache: Cache, runner: ProcessRunner) async throws {
-        var sizes: [String: Int64] = [:]
+    init(of cache: Cache, runner: ProcessRunner, known: [String: Int64] = [:]) async throws {
+        var sizes = known
         // du(1) counts what hard links share once, and blocks rather than bytes.
         if Files.isFolder(cache.root) {
-            let command = Command("du", ["-0", "-a", "-d", "3", "--block-size=1", "."], in: cache.root)
+            let command = Command(
+                "du", ["-0", "-a", "-d", "3", "--block-size=1"] + known.keys.map { "--exclude=./\($0)" } + ["."],
+                in: cache.root)
             for row in try await runner.run(command, outputLimit: 64 << 20).standardOutput.split(separator: "\0") {
                 let fields = row.split(separator: "\t", maxSplits: 1)
                 guard fields.count == 2, let size = Int64(fields[0]) else { continue }
@@ -69,16 +72,25 @@ extension CacheContents {
             return CacheThing(kind: kind, paths: [path], size: size, lastUse: lastUse)
         }
         self.init(
-            things: things, size: sizes[""] ?? 0, bases: sizes["store.git"] ?? 0, ccache: sizes["ccache"] ?? 0)
+            things: things, size: known.values.reduce(sizes[""] ?? 0, +), bases: sizes["store.git"] ?? 0,
+            ccache: sizes["ccache"] ?? 0)
         joinWorktrees()
+    }
+
+    /// The sizes of what has so many files that measuring it takes long.
+    var sizesWorthNoting: [String: Int64] {
+        Dictionary(
+            uniqueKeysWithValues: things.compactMap { thing in
+                guard [.objects, .worktrees].contains(thing.kind), let path = thing.paths.last else { return nil }
+                return (path, thing.size)
+            })
     }
 
     private static func kind(of path: String) -> CacheThing.Kind? {
         let parts = path.split(separator: "/")
         switch (parts.first, parts.count) {
         case ("staging", 2): return .staging
-        // An image is made in a folder beside its final name.
-        case ("images", 2): return parts[1].hasSuffix(".cpio") ? .images : .staging
+        case ("images", 2): return .images
         case ("artifacts", 2): return .artifacts
         case ("kselftests", 2): return .kselftests
         case ("series", 3): return .series

@@ -42,14 +42,19 @@ public struct CachePruner: Sendable {
     /// - Parameters:
     ///   - limit: for the whole cache, what is never removed included.
     ///   - start: what was used since then stays, whatever the limit.
+    ///   - believesNotes: whether worktrees and object folders are not measured again that were a while ago.
     ///   - isDryRun: whether to only tell what would go.
     /// - Returns: what went; nil if another hmmlab uses the cache, in which case nothing is done.
     /// - Throws: ``LabError`` `cache-unwritable`, `lock-failed`, `tool-missing` and others.
     public func prune(
-        to limit: ByteCount, keepingUsedSince start: Date = .distantFuture, isDryRun: Bool = false
+        to limit: ByteCount, keepingUsedSince start: Date = .distantFuture, believesNotes: Bool = false,
+        isDryRun: Bool = false
     ) async throws -> PruneReport? {
         guard let lock = try FileLock.acquireNow(try cache.useLock()) else { return nil }
-        let contents = try await contents()
+        var notes = believesNotes ? SizeNotes(in: cache) : SizeNotes()
+        let contents = try await CacheContents(of: cache, runner: runner, known: notes.sizes)
+        notes.add(contents.sizesWorthNoting)
+        try? notes.write(to: cache)
         var report = PruneReport(
             removed: contents.removals(limit: limit.bytes, keepingUsedSince: start), failures: [], size: contents.size)
         guard !isDryRun, !report.removed.isEmpty else {
@@ -117,7 +122,8 @@ extension Lab {
         guard !Task.isCancelled, cache.hasGrown(since: start) else { return }
         do {
             let pruner = CachePruner(cache: cache, runner: runner)
-            guard let report = try await pruner.prune(to: limit, keepingUsedSince: start) else { return }
+            guard let report = try await pruner.prune(to: limit, keepingUsedSince: start, believesNotes: true)
+            else { return }
             for failure in report.failures {
                 progress(.warning("This could not be removed from the cache: \(failure)"))
             }

@@ -59,7 +59,7 @@ struct CachePrunerTests {
         try await withBench { bench in
             let things = [
                 "artifacts/s", "kselftests/s", "runs/20260101-000000-1", "work/w/src", "work/w/obj-fast-1",
-                "staging/\(getpid())-x", "images/s.cpio.12345678",
+                "staging/\(getpid())-x",
             ]
             for name in things { try bench.put(name, day: 1) }
             let files = ["images/s.cpio", "series/ab/abc.json", "work/w/index"]
@@ -95,6 +95,45 @@ struct CachePrunerTests {
             let report = try #require(try await bench.pruner.prune(to: ByteCount(0), isDryRun: true))
             #expect(report.removed.map(\.kind) == [.artifacts, .objects, .worktrees])
             #expect(report.removed.last?.paths == ["work/w/index", "work/w/src"])
+        }
+    }
+
+    @Test("measures worktrees and objects again after an hour only, or if a person asks")
+    func notes() async throws {
+        try await withBench { bench in
+            let path = "work/w/obj-fast-1"
+            try bench.put(path, day: 1)
+            func size(_ believesNotes: Bool) async throws -> Int64 {
+                try #require(
+                    try await bench.pruner.prune(
+                        to: ByteCount(1 << 40), believesNotes: believesNotes, isDryRun: true)
+                ).size
+            }
+            let before = try await size(true)
+            try Files.write(Data(count: 1 << 20), to: "\(bench.cache.root)/\(path)/more")
+            #expect(try await size(true) < before + (1 << 20))
+            #expect(try await size(false) >= before + (1 << 20))
+
+            let now = Date()
+            #expect(SizeNotes(in: bench.cache, now: now).sizes.keys.sorted() == [path])
+            #expect(SizeNotes(in: bench.cache, now: now + SizeNotes.lifetime + 1).sizes.isEmpty)
+            // A clock that was put back.
+            #expect(SizeNotes(in: bench.cache, now: now - 60).sizes.isEmpty)
+            try FileManager.default.removeItem(atPath: "\(bench.cache.root)/\(path)")
+            #expect(SizeNotes(in: bench.cache, now: now).sizes.isEmpty)
+        }
+    }
+
+    @Test("makes room by what the notes say")
+    func notesCount() async throws {
+        try await withBench { bench in
+            try bench.put("work/w/obj-fast-1", day: 1)
+            try bench.put("artifacts/a", day: 2)
+            _ = try await bench.pruner.prune(to: ByteCount(1 << 40), believesNotes: true)
+            let report = try #require(
+                try await bench.pruner.prune(to: bench.tooSmall(), believesNotes: true))
+            #expect(report.removed.map(\.kind) == [.objects])
+            #expect(bench.has("artifacts/a/data"))
         }
     }
 
