@@ -24,6 +24,8 @@ struct ObjectTree: Sendable {
         var config: String
         var toolchain: String
         var commit: String
+        /// The commit that all objects are of; nil while make runs, and before.
+        var built: String?
         /// How many objects a build compiles at most, as far as is known.
         var objectsTotal: Int?
     }
@@ -32,18 +34,37 @@ struct ObjectTree: Sendable {
     /// Exists while make runs; its time says which objects an interrupted make may have left half written.
     private var runningMark: String { objects + "/.hmmlab-building" }
 
+    private var log: String { objects + "/hmmlab-build.log" }
+    private var state: State? { (try? Files.bytes(statePath)).flatMap { try? JSON.value(State.self, from: $0) } }
+
     func build(signature: Signature, final: String) async throws -> KernelArtifact {
+        let compiled = try await makeKernel()
+        return try await collect(signature, final: final, compiled: compiled)
+    }
+
+    /// Whether the objects are those of this commit and configuration, and whole.
+    func isBuilt() async throws -> Bool {
+        let state = state
+        return try await state?.built == input.commit && !Files.exists(runningMark) && !configurationIsStale(state)
+    }
+
+    /// Configures and compiles what is out of date; returns the number of objects that were compiled.
+    @discardableResult
+    func makeKernel() async throws -> Int {
         try await begin()
         builder.cache.markUsed(objects)
-        let before = (try? Files.bytes(statePath)).flatMap { try? JSON.value(State.self, from: $0) }
-        if try await configurationIsStale(before) { try await configure(objectsTotal: before?.objectsTotal) }
+        let before = state
+        if try await configurationIsStale(before) {
+            try await configure(objectsTotal: before?.objectsTotal)
+        } else {
+            try remember(objectsTotal: before?.objectsTotal)
+        }
 
         builder.progress(.step("Building \(input.base.kernelVersion) (\(config.flavour))"))
-        let log = objects + "/hmmlab-build.log"
-        let compiled = try await make(["bzImage", "modules"], log: log, expected: before?.objectsTotal)
-        try remember(objectsTotal: max(compiled, before?.objectsTotal ?? 0))
+        let compiled = try await make(["bzImage", "modules"], expected: before?.objectsTotal)
+        try remember(objectsTotal: max(compiled, before?.objectsTotal ?? 0), built: true)
         end()
-        return try await collect(signature, final: final, compiled: compiled, log: log)
+        return compiled
     }
 
     /// Installs the headers that the kernel exports to programs.
@@ -107,10 +128,10 @@ struct ObjectTree: Sendable {
         }
     }
 
-    private func remember(objectsTotal: Int?) throws {
+    private func remember(objectsTotal: Int?, built: Bool = false) throws {
         let state = State(
             config: config.digest.hexadecimal, toolchain: toolchain.digest.hexadecimal, commit: input.commit,
-            objectsTotal: objectsTotal)
+            built: built ? input.commit : nil, objectsTotal: objectsTotal)
         try Files.write(try JSON.text(state), to: statePath)
     }
 
@@ -177,8 +198,13 @@ struct ObjectTree: Sendable {
             + ["KCFLAGS=" + (maps + user).joined(separator: " "), "KAFLAGS=" + maps.joined(separator: " ")]
     }
 
+    /// Make with this kernel's variables.
+    func makeCommand(_ targets: [String]) -> Command {
+        Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment)
+    }
+
     private func makeQuietly(_ targets: [String]) async throws {
-        let command = Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment)
+        let command = makeCommand(targets)
         let output = try await builder.runner.run(command)
         guard !output.ending.isSuccess else { return }
         let failure = BuildFailure(
@@ -187,7 +213,7 @@ struct ObjectTree: Sendable {
     }
 
     /// Runs make, keeps its output in a file, and returns the number of objects it compiled.
-    private func make(_ targets: [String], log: String, expected: Int?) async throws -> Int {
+    private func make(_ targets: [String], expected: Int?) async throws -> Int {
         try Files.write("", to: log)
         let file = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
         defer { try? file.close() }
@@ -209,7 +235,7 @@ struct ObjectTree: Sendable {
             }
         }
         let compiled = counter.withLock { $0.objects }
-        guard ending.isSuccess else { throw try await buildError(ending, log) }
+        guard ending.isSuccess else { throw try await buildError(ending) }
         return compiled
     }
 
@@ -221,7 +247,7 @@ struct ObjectTree: Sendable {
     ///
     /// A make that ends by itself removes the targets of failed rules (`.DELETE_ON_ERROR` in scripts/Kbuild.include), so
     /// that the mark can go. One that a signal ended, the kernel's for want of memory say, leaves half-written files.
-    private func hostError(_ ending: Ending, _ failure: BuildFailure) -> LabError? {
+    func hostError(_ ending: Ending, _ failure: BuildFailure) -> LabError? {
         var signal: String?
         switch ending {
         case .signalled(let number): signal = "make was ended by signal \(number)"
@@ -236,7 +262,7 @@ struct ObjectTree: Sendable {
             next: "Free some disk space or memory, and run the same command again; it goes on with what is left.")
     }
 
-    private func buildError(_ ending: Ending, _ log: String) async throws -> LabError {
+    private func buildError(_ ending: Ending) async throws -> LabError {
         let text = try Files.text(log)
         let failure = BuildFailure(log: text.split(whereSeparator: \.isNewline), source: source)
         if let error = hostError(ending, failure) { return error }
@@ -257,9 +283,7 @@ struct ObjectTree: Sendable {
 
     // MARK: - artifact
 
-    private func collect(_ signature: Signature, final: String, compiled: Int, log: String) async throws
-        -> KernelArtifact
-    {
+    private func collect(_ signature: Signature, final: String, compiled: Int) async throws -> KernelArtifact {
         builder.progress(.step("Collecting the kernel"))
         let staging = try builder.cache.stagingFolder()
         do {

@@ -15,6 +15,8 @@ public struct CacheThing: Sendable, Equatable {
         case images
         /// Test programs of the base.
         case kselftests
+        /// Our own modules.
+        case modules
         /// Notes about applied patches.
         case series
         /// Built kernels.
@@ -93,6 +95,7 @@ extension CacheContents {
         case ("images", 2): return .images
         case ("artifacts", 2): return .artifacts
         case ("kselftests", 2): return .kselftests
+        case ("modules", 2): return .modules
         case ("series", 3): return .series
         // Everything else there is a link, such as `latest`.
         case ("runs", 2): return parts[1].first?.isNumber == true ? .runs : nil

@@ -144,7 +144,7 @@ extension Cache {
     /// Whether anything of weight was added: it changes the time of the folder that it lies in.
     fileprivate func hasGrown(since start: Date) -> Bool {
         let work = ((try? FileManager.default.contentsOfDirectory(atPath: root + "/work")) ?? []).map { "work/\($0)" }
-        return (["artifacts", "images", "kselftests", "work"] + work).contains { name in
+        return (["artifacts", "images", "kselftests", "modules", "work"] + work).contains { name in
             var status = stat()
             // File times come from a clock that is a few milliseconds late.
             return stat("\(root)/\(name)", &status) == 0

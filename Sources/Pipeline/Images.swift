@@ -7,15 +7,19 @@ import KernelBuild
 import ProcessRunner
 
 extension Lab {
-    /// The initramfs for a kernel, from the cache or made now.
-    func image(for kernel: PreparedKernel, kselftest: KselftestProgram?) async throws -> String {
+    /// The initramfs for a kernel with its driver, from the cache or made now.
+    func image(
+        for kernel: PreparedKernel, driver: GuestSelection.Driver, kselftest: KselftestProgram?
+    ) async throws -> String {
         let artifact = kernel.artifact
         var programs = [ImageDescription.Program(installation.guestTests, to: "/bin/guest-tests")]
         if let kselftest { programs.append(.init(kselftest.path, to: SuiteCatalog.kselftestProgram)) }
         let modules = "\(artifact.modules)/lib/modules/\(artifact.release)"
         let description = ImageDescription(
             initProgram: installation.guestInit, programs: programs,
-            modules: .init(kernelRelease: artifact.release, folder: Files.isFolder(modules) ? modules : nil),
+            modules: .init(
+                kernelRelease: artifact.release, folder: Files.isFolder(modules) ? modules : nil,
+                external: try await self.modules(of: driver, for: kernel)),
             busybox: Files.exists(ImageDescription.usualBusybox) ? ImageDescription.usualBusybox : nil)
         let builder = ImageBuilder(runner: runner, generator: artifact.initramfsPacker)
         let path = try cache.path("images", try await builder.signature(of: description).digest.hexadecimal + ".cpio")
@@ -26,5 +30,15 @@ extension Lab {
             try await builder.build(description, to: path, workingIn: cache.stagingFolder())
         }
         return path
+    }
+
+    /// The driver's modules as far as the kernel's own tree has none.
+    func modules(of driver: GuestSelection.Driver, for kernel: PreparedKernel) async throws -> [String] {
+        switch driver {
+        case .testHmm: []
+        case .hmmDmirror:
+            try await ModuleBuilder(builder).build(
+                from: installation.kernelPatches, for: kernel.artifact, kernel.input, kernel.config)
+        }
     }
 }

@@ -36,6 +36,8 @@ public struct Installation: Sendable {
     public var machines: String { root + "/qemu/machines" }
     /// Known failures and skips.
     public var expectations: String { root + "/qemu/expectations.toml" }
+    /// Our own modules in `modules`, and the header that they share with programs.
+    public var kernelPatches: String { root + "/kernel-patches" }
     /// What hmmlab needs from the host.
     public var dependencies: String { root + "/scripts/dependencies.txt" }
     /// PID 1 of the guest.

@@ -41,6 +41,8 @@ public struct GuestSelection: Sendable, Equatable {
     public enum Driver: String, Sendable, Codable, CaseIterable {
         /// The base's own lib/test_hmm.c.
         case testHmm = "test_hmm"
+        /// Ours, from kernel-patches/modules, built against the kernel.
+        case hmmDmirror = "hmm_dmirror"
     }
 
     /// A description's name in qemu/machines.

@@ -88,7 +88,7 @@ extension Lab {
         }
         tests = try SuiteCatalog.filter(tests, by: selection.filter)
 
-        let image = try await image(for: kernel, kselftest: kselftest)
+        let image = try await image(for: kernel, driver: selection.guest.driver, kselftest: kselftest)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
             folder: RunFolder.make(in: cache, isLatest: !isDryRun), host: QEMUHost(runner: runner))

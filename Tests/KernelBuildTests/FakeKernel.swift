@@ -32,7 +32,7 @@ final class FakeKernel: Sendable {
         \t@echo '  CC      mm/hmm.o'
         \t@sh scripts/build.sh $(O)
         modules:
-        \t@:
+        \t@if [ -n "$(M)" ]; then sh $(M)/Kbuild $(M) $(O); fi
         modules_install:
         \t@mkdir -p $(INSTALL_MOD_PATH)/lib/modules/6.12.0
         headers_install:
@@ -108,6 +108,14 @@ final class FakeKernel: Sendable {
         let base = try await input().base
         return builder().objectFolder(
             source: sources().worktree(for: base).path, workspace: base.workspace, try Self.config())
+    }
+
+    /// A folder with a module whose Kbuild is a shell script: it gets the module's folder and the object folder.
+    func moduleSources(_ kbuild: String) throws -> String {
+        try Files.write(kbuild, to: folder + "/ours/modules/Kbuild")
+        try Files.write("int x;\n", to: folder + "/ours/modules/x.c")
+        try Files.write("#define X 1\n", to: folder + "/ours/abi/x.h")
+        return folder + "/ours"
     }
 
     /// Makes the next build compile again, as make does for an object whose source changed.

@@ -58,8 +58,8 @@ struct CachePrunerTests {
     func everything() async throws {
         try await withBench { bench in
             let things = [
-                "artifacts/s", "kselftests/s", "runs/20260101-000000-1", "work/w/src", "work/w/obj-fast-1",
-                "staging/\(getpid())-x",
+                "artifacts/s", "kselftests/s", "modules/s", "runs/20260101-000000-1", "work/w/src",
+                "work/w/obj-fast-1", "staging/\(getpid())-x",
             ]
             for name in things { try bench.put(name, day: 1) }
             let files = ["images/s.cpio", "series/ab/abc.json", "work/w/index"]
