@@ -20,10 +20,19 @@ bool devmem_may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie)
 	return !dm->ops->may_alloc || dm->ops->may_alloc(dm, order, cookie);
 }
 
-static bool wants_large(struct vm_area_struct *vma, unsigned long start, unsigned long end)
+/*
+ * Whether a round may be one large folio. The driver is asked for every round of
+ * that size, so that its answers mean the same on all bases and kinds of memory.
+ * No coherent one is made: the core cannot bring it back whole.
+ */
+static bool wants_large(struct hmm_devmem *dm, struct vm_area_struct *vma,
+			unsigned long start, unsigned long end, void *cookie)
 {
-	return COMPAT_LARGE_DEVICE_FOLIOS && !(vma->vm_flags & VM_NOHUGEPAGE) &&
-	       IS_ALIGNED(start, PMD_SIZE) && end - start == PMD_SIZE;
+	if (!IS_ALIGNED(start, PMD_SIZE) || end - start != PMD_SIZE ||
+	    (vma->vm_flags & VM_NOHUGEPAGE) ||
+	    !devmem_may_alloc(dm, HMM_DEVMEM_BLOCK_ORDER, cookie))
+		return false;
+	return COMPAT_LARGE_DEVICE_FOLIOS && dm->type == MEMORY_DEVICE_PRIVATE;
 }
 
 static void set_result(struct devmem_batch *batch, unsigned int index, unsigned int order,
@@ -110,9 +119,7 @@ static int round_to_device(struct hmm_devmem *dm, struct hmm_devmem_request *req
 	unsigned int nofs;
 	int ret;
 
-	/* The core cannot bring a coherent folio back whole, so none is made. */
-	if (dm->type == MEMORY_DEVICE_PRIVATE && wants_large(vma, start, end) &&
-	    devmem_may_alloc(dm, HMM_DEVMEM_BLOCK_ORDER, req->cookie))
+	if (wants_large(dm, vma, start, end, req->cookie))
 		large = devmem_alloc_large(dm);
 	if (large)
 		args.flags |= COMPAT_SELECT_COMPOUND;
@@ -190,8 +197,8 @@ int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
 	args->pgmap_owner = dm;
 	args->flags = dm->type == MEMORY_DEVICE_PRIVATE ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE
 							: MIGRATE_VMA_SELECT_DEVICE_COHERENT;
-	if (READ_ONCE(dm->had_large) && wants_large(args->vma, args->start, args->end) &&
-	    devmem_may_alloc(dm, HMM_DEVMEM_BLOCK_ORDER, cookie)) {
+	if (wants_large(dm, args->vma, args->start, args->end, cookie) &&
+	    READ_ONCE(dm->had_large)) {
 		if (!batch->large)
 			batch->large = compat_vma_alloc_large(args->vma, args->start,
 							      HMM_DEVMEM_BLOCK_ORDER);

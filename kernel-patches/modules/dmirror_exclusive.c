@@ -21,6 +21,15 @@ static int exclusive_page(struct dmirror *m, unsigned long addr, struct dmirror_
 	do {
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		/*
+		 * A page that is elsewhere, or exclusive already, comes back
+		 * first: that is an invalidation, which must not happen below.
+		 * What cannot be written is refused below.
+		 */
+		mmap_read_lock(mm);
+		fixup_user_fault(mm, addr, FAULT_FLAG_WRITE | FAULT_FLAG_REMOTE, NULL);
+		mmap_read_unlock(mm);
+
 		seq = mmu_interval_read_begin(&m->notifier);
 		mmap_read_lock(mm);
 		page = compat_make_exclusive(mm, addr, m);

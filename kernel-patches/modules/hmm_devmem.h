@@ -102,9 +102,11 @@ struct hmm_devmem_chunk {
  *	any more when this returns: they are about to be copied to system memory.
  *	A driver whose page tables follow an MMU interval notifier has dropped
  *	them by then.
- * @may_alloc: optional; asked before each page or large folio that a migration
- *	allocates, on either side; false makes that allocation fail. @cookie is
- *	that of the request, NULL for a fault or an eviction.
+ * @may_alloc: optional; asked before each allocation that a migration makes, on
+ *	either side; false makes it fail. For a range of a block's size a folio of
+ *	HMM_DEVMEM_BLOCK_ORDER is asked for first, and its refusal just means
+ *	small pages. @cookie is that of the request, NULL for a fault or an
+ *	eviction.
  * @fault: optional; the CPU touched a private page. Anything but 0 is returned
  *	to the fault's origin and the page is left alone.
  */
