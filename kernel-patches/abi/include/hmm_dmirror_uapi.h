@@ -121,11 +121,333 @@ enum {
 	HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE	= 0x50, /* coherent, of another one */
 };
 
+/*
+ * Commands from 0x20 on: this project's own.
+ *
+ * Every argument begins with its size and a word of flags. size has to be that of
+ * the structure the caller was compiled with; a longer one is accepted as long as
+ * what the driver does not know is zero (else E2BIG), a shorter one is EINVAL, as
+ * is a flag the driver does not know. Like above, the argument is copied back only
+ * when the command succeeds, unless the command says otherwise. Structures hold no
+ * pointer and no padding, so that 32-bit programs use them unchanged.
+ */
+
+/*
+ * INFO: what the device is and has.
+ */
+struct hmm_dmirror_info {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) 0 */
+	__u32 version;		/* (out) of this interface, HMM_DMIRROR_VERSION */
+	__u32 type;		/* (out) HMM_DMIRROR_MEMORY_DEVICE_* */
+	__u32 unit;		/* (out) N of /dev/hmm_dmirrorN */
+	__u32 state;		/* (out) set of HMM_DMIRROR_STATE_* */
+	__u64 commands;		/* (out) bit n: the command 0x20 + n exists */
+	__u64 chunks;		/* (out) pieces of device memory */
+	__u64 pages;		/* (out) pages in them */
+	__u64 free_pages;	/* (out) pages nobody uses */
+	__u64 allocated;	/* (out) pages handed out since the driver was loaded */
+	__u64 freed;		/* (out) pages given back; all when equal to allocated */
+	__u32 page_size;	/* (out) bytes */
+	__u32 large_pages;	/* (out) pages in a large folio, 1: the device has none */
+	__u64 table_bytes;	/* (out) memory of this descriptor's device page table */
+};
+#define HMM_DMIRROR_INFO		_IOWR('H', 0x20, struct hmm_dmirror_info)
+#define HMM_DMIRROR_VERSION		1
+#define HMM_DMIRROR_STATE_LOST		(1U << 0) /* nothing can be copied */
+#define HMM_DMIRROR_STATE_UNPLUGGED	(1U << 1) /* memory has been taken away */
+
+/*
+ * MIGRATE2: move a range and say what became of each page. Not moving is no error.
+ * The counts add up to npages when the command succeeds.
+ */
+struct hmm_dmirror_migrate {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) TO_DEVICE or TO_SYSTEM, and others */
+	__u64 addr;		/* (in) first byte of the range, page aligned */
+	__u64 npages;		/* (in) length of the range in pages, not 0 */
+	__u64 ptr;		/* (in) npages bytes for HMM_DMIRROR_PAGE_*, or 0 */
+	__u64 counts[16];	/* (out) pages for each HMM_DMIRROR_PAGE_* */
+};
+#define HMM_DMIRROR_MIGRATE2		_IOWR('H', 0x21, struct hmm_dmirror_migrate)
+#define HMM_DMIRROR_MIGRATE_DEVICE	(1U << 0) /* to this device */
+#define HMM_DMIRROR_MIGRATE_SYSTEM	(1U << 1) /* this device's pages to system memory */
+#define HMM_DMIRROR_MIGRATE_PREFAULT	(1U << 2) /* fault the range in first */
+
+/* What became of a page. */
+enum {
+	HMM_DMIRROR_PAGE_MOVED		= 0,
+	HMM_DMIRROR_PAGE_THERE		= 1, /* it was where it should go */
+	HMM_DMIRROR_PAGE_NONE		= 2, /* there is no page */
+	HMM_DMIRROR_PAGE_PINNED		= 3, /* somebody else holds a reference */
+	HMM_DMIRROR_PAGE_WRITEBACK	= 4, /* it is being written to disk */
+	HMM_DMIRROR_PAGE_MAPPING	= 5, /* it belongs to a file or is shared memory */
+	HMM_DMIRROR_PAGE_LARGE		= 6, /* it is part of a large folio that stayed whole */
+	HMM_DMIRROR_PAGE_NO_MEMORY	= 7, /* no memory where it should go */
+	HMM_DMIRROR_PAGE_COPY_FAILED	= 8, /* the device could not copy it */
+	HMM_DMIRROR_PAGE_OTHER_DEVICE	= 9, /* another device holds it */
+	HMM_DMIRROR_PAGE_OTHER		= 10, /* it was locked or in use by something else */
+};
+
+/*
+ * EVICT: move pages of the device back to system memory, whoever maps them, and
+ * try again for pinned ones until the timeout. Copied back also after EBUSY.
+ */
+struct hmm_dmirror_evict {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) HMM_DMIRROR_EVICT_ALL or 0 */
+	__u64 first_pfn;	/* (in) first frame; 0 with ALL */
+	__u64 npages;		/* (in) number of frames, not 0; 0 with ALL */
+	__u32 timeout_ms;	/* (in) milliseconds, at most 60000 */
+	__u32 reserved;		/* (in) 0 */
+	__u64 evicted;		/* (out) pages that moved */
+};
+#define HMM_DMIRROR_EVICT		_IOWR('H', 0x22, struct hmm_dmirror_evict)
+#define HMM_DMIRROR_EVICT_ALL		(1U << 0) /* every page of the device */
+
+/*
+ * INJECT: make the device fail. Replaces all that was set before, for everyone who
+ * uses the device; all zero ends it.
+ */
+struct hmm_dmirror_inject {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) set of HMM_DMIRROR_INJECT_* */
+	__u64 alloc_nth;	/* (in) the nth allocation for a page that moves fails; 0: none */
+	__u64 copy_nth;		/* (in) the nth page to be copied or cleared fails; 0: none */
+	__u32 copy_delay_us;	/* (in) microseconds before each batch is copied, at most 1000000 */
+	__u32 notifier_delay_us; /* (in) before each invalidation that may sleep, at most 1000000 */
+};
+#define HMM_DMIRROR_INJECT		_IOWR('H', 0x23, struct hmm_dmirror_inject)
+#define HMM_DMIRROR_INJECT_LOST		(1U << 0) /* the device is lost: nothing can be copied */
+#define HMM_DMIRROR_INJECT_FAULT_SIGBUS	(1U << 1) /* a CPU fault for a private page: SIGBUS */
+
+/*
+ * STATS: what the device has done since the driver was loaded or since RESET.
+ */
+struct hmm_dmirror_stats {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) HMM_DMIRROR_STATS_RESET or 0 */
+	__u64 cpu_faults;	/* (out) CPU faults for private pages */
+	__u64 device_faults;	/* (out) times the device faulted a range in */
+	__u64 retries;		/* (out) device faults begun again after an invalidation */
+	__u64 evicted;		/* (out) pages that EVICT, RELEASE and removal moved */
+	__u64 batches_to_device; /* (out) batches copied */
+	__u64 batches_to_system; /* (out) */
+	__u64 pages_to_device;	/* (out) pages copied */
+	__u64 pages_to_system;	/* (out) */
+	__u64 pages_cleared;	/* (out) pages of zeros made on the device */
+	__u64 copy_errors;	/* (out) pages whose copy failed */
+	__u64 max_copy_ns;	/* (out) longest batch, in nanoseconds */
+	__u64 max_fault_ns;	/* (out) longest device fault, in nanoseconds */
+	__u64 invalidations[8];	/* (out) by event, HMM_DMIRROR_EVENT_* */
+};
+#define HMM_DMIRROR_STATS		_IOWR('H', 0x24, struct hmm_dmirror_stats)
+#define HMM_DMIRROR_STATS_RESET		(1U << 0) /* set to zero after reading */
+
+/* Why the CPU's page table changed, as the kernel says it. */
+enum {
+	HMM_DMIRROR_EVENT_UNMAP			= 0,
+	HMM_DMIRROR_EVENT_CLEAR			= 1,
+	HMM_DMIRROR_EVENT_PROTECTION_VMA	= 2,
+	HMM_DMIRROR_EVENT_PROTECTION_PAGE	= 3,
+	HMM_DMIRROR_EVENT_SOFT_DIRTY		= 4,
+	HMM_DMIRROR_EVENT_RELEASE		= 5,
+	HMM_DMIRROR_EVENT_MIGRATE		= 6,
+	HMM_DMIRROR_EVENT_EXCLUSIVE		= 7,
+};
+
+/*
+ * DEVMEM_READ: read what is in the device's memory, without the CPU's or the
+ * device's page table in between.
+ */
+struct hmm_dmirror_devmem {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) HMM_DMIRROR_DEVMEM_PFN or 0 */
+	__u64 addr;		/* (in) address, page aligned; or with PFN a frame number */
+	__u64 npages;		/* (in) number of pages, not 0 */
+	__u64 ptr;		/* (in) receives npages * page size bytes */
+	__u64 pfns;		/* (in) receives npages 64-bit frame numbers, or 0 */
+};
+#define HMM_DMIRROR_DEVMEM_READ		_IOWR('H', 0x25, struct hmm_dmirror_devmem)
+#define HMM_DMIRROR_DEVMEM_PFN		(1U << 0) /* addr is a frame number */
+
+/*
+ * DEV_ATOMIC: the device does one atomic operation on a 64-bit word.
+ */
+struct hmm_dmirror_atomic {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) 0 */
+	__u64 addr;		/* (in) a multiple of 8 */
+	__u32 op;		/* (in) HMM_DMIRROR_ATOMIC_* */
+	__u32 faults;		/* (out) times the device had to fault the page in */
+	__u64 operand;		/* (in) what is added, or the new value */
+	__u64 compare;		/* (in) for CMPXCHG: the value expected; else 0 */
+	__u64 old;		/* (out) the value before */
+};
+#define HMM_DMIRROR_DEV_ATOMIC		_IOWR('H', 0x26, struct hmm_dmirror_atomic)
+enum {
+	HMM_DMIRROR_ATOMIC_FETCH_ADD	= 0,
+	HMM_DMIRROR_ATOMIC_CMPXCHG	= 1,
+};
+
+/* 0x27 to 0x2c are kept for on-demand paging, peers and engines. */
+
+/*
+ * PIN: hold the pages of a range as a driver with long DMA does. Ends with UNPIN or
+ * the last close of the descriptor.
+ */
+struct hmm_dmirror_pin {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) set of HMM_DMIRROR_PIN_* */
+	__u64 addr;		/* (in) first byte of the range, page aligned */
+	__u64 npages;		/* (in) length in pages, 1 to HMM_DMIRROR_PIN_PAGES */
+	__u32 handle;		/* (out) for UNPIN */
+	__u32 reserved;		/* (in) 0 */
+	__u64 system;		/* (out) pages of system memory */
+	__u64 coherent;		/* (out) pages of a device's coherent memory */
+};
+#define HMM_DMIRROR_PIN			_IOWR('H', 0x2d, struct hmm_dmirror_pin)
+#define HMM_DMIRROR_PIN_WRITE		(1U << 0) /* for writing */
+#define HMM_DMIRROR_PIN_LONGTERM	(1U << 1) /* for long: no coherent memory */
+#define HMM_DMIRROR_PIN_PAGES		65536
+
+/* UNPIN: let go of what PIN holds. */
+struct hmm_dmirror_unpin {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) 0 */
+	__u32 handle;		/* (in) from PIN */
+	__u32 reserved;		/* (in) 0 */
+};
+#define HMM_DMIRROR_UNPIN		_IOWR('H', 0x2e, struct hmm_dmirror_unpin)
+
+/*
+ * CHUNK_ADD: add memory to the device. Coherent memory has one place only, so it
+ * is added whole and after it was removed.
+ */
+struct hmm_dmirror_chunk {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) 0 */
+	__u64 npages;		/* (in) a multiple of 2 MiB, at most 1 GiB; CHUNK_REMOVE: 0 */
+	__u64 first_pfn;	/* CHUNK_ADD: (out) first frame; CHUNK_REMOVE: (in) */
+	__u32 timeout_ms;	/* (in) CHUNK_REMOVE: as for EVICT; CHUNK_ADD: 0 */
+	__u32 reserved;		/* (in) 0 */
+	__u64 left;		/* (out) CHUNK_REMOVE: pages still in use, also after EBUSY */
+};
+#define HMM_DMIRROR_CHUNK_ADD		_IOWR('H', 0x2f, struct hmm_dmirror_chunk)
+/* CHUNK_REMOVE: move its pages away and take it from the device. */
+#define HMM_DMIRROR_CHUNK_REMOVE	_IOWR('H', 0x30, struct hmm_dmirror_chunk)
+
+/*
+ * UNPLUG: the device goes, as by the slot's button, or, with SURPRISE, without
+ * warning: it is lost first. REPLUG ends that state.
+ */
+struct hmm_dmirror_unplug {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) set of HMM_DMIRROR_UNPLUG_* */
+	__u32 timeout_ms;	/* (in) for each chunk, as for EVICT; 0 with REPLUG */
+	__u32 reserved;		/* (in) 0 */
+};
+#define HMM_DMIRROR_UNPLUG		_IOWR('H', 0x31, struct hmm_dmirror_unplug)
+#define HMM_DMIRROR_UNPLUG_SURPRISE	(1U << 0)
+#define HMM_DMIRROR_UNPLUG_REPLUG	(1U << 1)
+
+/* Kinds of device memory, INFO's type. */
+enum {
+	HMM_DMIRROR_MEMORY_DEVICE_PRIVATE	= 1,
+	HMM_DMIRROR_MEMORY_DEVICE_COHERENT	= 2,
+};
+
 _Static_assert(sizeof(struct hmm_dmirror_cmd) == 40, "five words, no padding");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, addr) == 0, "addr");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, ptr) == 8, "ptr");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, npages) == 16, "npages");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, cpages) == 24, "cpages");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, faults) == 32, "faults");
+
+_Static_assert(sizeof(struct hmm_dmirror_info) == 88, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, version) == 8, "version");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, type) == 12, "type");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, unit) == 16, "unit");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, state) == 20, "state");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, commands) == 24, "commands");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, chunks) == 32, "chunks");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, pages) == 40, "pages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, free_pages) == 48, "free_pages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, allocated) == 56, "allocated");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, freed) == 64, "freed");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, page_size) == 72, "page_size");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, large_pages) == 76, "large_pages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_info, table_bytes) == 80, "table_bytes");
+
+_Static_assert(sizeof(struct hmm_dmirror_migrate) == 160, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, addr) == 8, "addr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, npages) == 16, "npages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, ptr) == 24, "ptr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, counts) == 32, "counts");
+
+_Static_assert(sizeof(struct hmm_dmirror_evict) == 40, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, first_pfn) == 8, "first_pfn");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, npages) == 16, "npages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, timeout_ms) == 24, "timeout_ms");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, reserved) == 28, "reserved");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, evicted) == 32, "evicted");
+
+_Static_assert(sizeof(struct hmm_dmirror_inject) == 32, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, alloc_nth) == 8, "alloc_nth");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, copy_nth) == 16, "copy_nth");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, copy_delay_us) == 24, "copy_delay_us");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, notifier_delay_us) == 28, "notifier_delay_us");
+
+_Static_assert(sizeof(struct hmm_dmirror_stats) == 168, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, cpu_faults) == 8, "cpu_faults");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, device_faults) == 16, "device_faults");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, retries) == 24, "retries");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, evicted) == 32, "evicted");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, batches_to_device) == 40, "batches_to_device");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, batches_to_system) == 48, "batches_to_system");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_to_device) == 56, "pages_to_device");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_to_system) == 64, "pages_to_system");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_cleared) == 72, "pages_cleared");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, copy_errors) == 80, "copy_errors");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, max_copy_ns) == 88, "max_copy_ns");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, max_fault_ns) == 96, "max_fault_ns");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, invalidations) == 104, "invalidations");
+
+_Static_assert(sizeof(struct hmm_dmirror_devmem) == 40, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_devmem, addr) == 8, "addr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_devmem, npages) == 16, "npages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_devmem, ptr) == 24, "ptr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_devmem, pfns) == 32, "pfns");
+
+_Static_assert(sizeof(struct hmm_dmirror_atomic) == 48, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, addr) == 8, "addr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, op) == 16, "op");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, faults) == 20, "faults");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, operand) == 24, "operand");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, compare) == 32, "compare");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, old) == 40, "old");
+
+_Static_assert(sizeof(struct hmm_dmirror_pin) == 48, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, addr) == 8, "addr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, npages) == 16, "npages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, handle) == 24, "handle");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, reserved) == 28, "reserved");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, system) == 32, "system");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, coherent) == 40, "coherent");
+
+_Static_assert(sizeof(struct hmm_dmirror_unpin) == 16, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_unpin, handle) == 8, "handle");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_unpin, reserved) == 12, "reserved");
+
+_Static_assert(sizeof(struct hmm_dmirror_chunk) == 40, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_chunk, npages) == 8, "npages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_chunk, first_pfn) == 16, "first_pfn");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_chunk, timeout_ms) == 24, "timeout_ms");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_chunk, reserved) == 28, "reserved");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_chunk, left) == 32, "left");
+
+_Static_assert(sizeof(struct hmm_dmirror_unplug) == 16, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_unplug, timeout_ms) == 8, "timeout_ms");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_unplug, reserved) == 12, "reserved");
 
 #endif

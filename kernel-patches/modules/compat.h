@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between the kernels these modules are built for, 6.12 to 7.3.
+ * No other file looks at the kernel's version.
+ */
+#ifndef HMM_COMPAT_H
+#define HMM_COMPAT_H
+
+#include <linux/gfp.h>
+#include <linux/hmm.h>
+#include <linux/huge_mm.h>
+#include <linux/memremap.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/rmap.h>
+#include <linux/version.h>
+
+/* Device-private folios of PMD size came with 6.19, and with them another set of helpers. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define COMPAT_LARGE_DEVICE_FOLIOS	IS_ENABLED(CONFIG_ARCH_ENABLE_THP_MIGRATION)
+#define COMPAT_SELECT_COMPOUND		MIGRATE_VMA_SELECT_COMPOUND
+#define COMPAT_PFN_COMPOUND		MIGRATE_PFN_COMPOUND
+
+static inline struct dev_pagemap *compat_page_pgmap(const struct page *page)
+{
+	return page_pgmap(page);
+}
+
+static inline void compat_device_page_init(struct page *page,
+					   struct dev_pagemap *pgmap,
+					   unsigned int order)
+{
+	zone_device_folio_init((struct folio *)page, pgmap, order);
+}
+
+/* The free method of struct dev_pagemap_ops, made of fn(struct page *, unsigned int order). */
+#define COMPAT_DEFINE_PAGE_FREE(name, fn)		\
+static void name(struct folio *folio)			\
+{							\
+	fn(&folio->page, folio_order(folio));		\
+}
+#define COMPAT_PAGE_FREE(name)		.folio_free = name
+
+static inline struct folio *compat_vma_alloc_large(struct vm_area_struct *vma,
+						   unsigned long addr,
+						   unsigned int order)
+{
+	return vma_alloc_folio(GFP_TRANSHUGE_LIGHT, order, vma, addr);
+}
+#else
+#define COMPAT_LARGE_DEVICE_FOLIOS	false
+#define COMPAT_SELECT_COMPOUND		0
+#define COMPAT_PFN_COMPOUND		0UL
+
+static inline struct dev_pagemap *compat_page_pgmap(const struct page *page)
+{
+	return page->pgmap;
+}
+
+static inline void compat_device_page_init(struct page *page,
+					   struct dev_pagemap *pgmap,
+					   unsigned int order)
+{
+	zone_device_page_init(page);
+}
+
+#define COMPAT_DEFINE_PAGE_FREE(name, fn)		\
+static void name(struct page *page)			\
+{							\
+	fn(page, 0);					\
+}
+#define COMPAT_PAGE_FREE(name)		.page_free = name
+
+static inline struct folio *compat_vma_alloc_large(struct vm_area_struct *vma,
+						   unsigned long addr,
+						   unsigned int order)
+{
+	return NULL;
+}
+#endif
+
+/*
+ * The page of an entry of hmm_range_fault(). A private folio of PMD size that
+ * the range begins in the middle of is reported from its first page on (up to
+ * 7.3 at least); such a folio lies at a multiple of its size in both spaces.
+ */
+static inline struct page *compat_hmm_page(unsigned long hmm_pfn, unsigned long addr)
+{
+	struct page *page = hmm_pfn_to_page(hmm_pfn);
+	unsigned long in_pmd = (addr & ~PMD_MASK) >> PAGE_SHIFT;
+
+	if (COMPAT_LARGE_DEVICE_FOLIOS && is_device_private_page(page) &&
+	    hmm_pfn_to_map_order(hmm_pfn) == PMD_SHIFT - PAGE_SHIFT)
+		page = pfn_to_page(ALIGN_DOWN(page_to_pfn(page), PTRS_PER_PTE) + in_pmd);
+	return page;
+}
+
+/*
+ * Takes the CPU's access to one page away until it faults. The page comes back
+ * locked and with a reference; what the caller gets for a refusal is the base's
+ * choice. The notifier's event carries @owner.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+static inline struct page *compat_make_exclusive(struct mm_struct *mm,
+						 unsigned long addr, void *owner)
+{
+	struct folio *folio;
+
+	return make_device_exclusive(mm, addr, owner, &folio);
+}
+#else
+static inline struct page *compat_make_exclusive(struct mm_struct *mm,
+						 unsigned long addr, void *owner)
+{
+	struct page *page = NULL;
+	int ret;
+
+	ret = make_device_exclusive_range(mm, addr, addr + PAGE_SIZE, &page, owner);
+	return ret == 1 && page ? page : ERR_PTR(-EBUSY);
+}
+#endif
+
+/* hmm_range_fault() that takes the locks by itself came with 7.3. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#define COMPAT_FAULT_UNLOCKED		true
+#define compat_range_fault_unlocked	hmm_range_fault_unlocked_timeout
+#else
+#define COMPAT_FAULT_UNLOCKED		false
+static inline int compat_range_fault_unlocked(struct hmm_range *range,
+					      unsigned long timeout)
+{
+	return -EINVAL;
+}
+#endif
+
+#endif

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Device pages go back to system memory, whoever maps them.
+ */
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+
+#include "devmem_internal.h"
+
+/* How long to wait before pages that did not move are tried again. */
+#define DEVMEM_RETRY	max(HZ / 50, 1)
+
+static struct folio *alloc_for(struct hmm_devmem *dm, unsigned int order)
+{
+	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_NOWARN;
+
+	if (!devmem_may_alloc(dm, order, NULL))
+		return NULL;
+	/* Without a whole folio a large one cannot leave: the core splits none here. */
+	if (order)
+		gfp |= __GFP_RETRY_MAYFAIL;
+	return folio_alloc(gfp, order);
+}
+
+/* Moves a run of used pages within one block; returns how many went. */
+static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch,
+			       unsigned long pfn, unsigned int n)
+{
+	unsigned long moved = 0;
+	unsigned int i, order;
+	struct folio *folio;
+	struct page *src;
+
+	devmem_batch_reset(batch);
+	memset(batch->dst, 0, n * sizeof(*batch->dst));
+	migrate_device_range(batch->src, pfn, n);
+	for (i = 0; i < n; i++) {
+		src = migrate_pfn_to_page(batch->src[i]);
+		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		order = folio_order(page_folio(src));
+		folio = alloc_for(dm, order);
+		if (!folio)
+			continue;
+		folio_lock(folio);
+		devmem_batch_copy(batch, i, folio_page(folio, 0), src, order);
+	}
+	devmem_batch_run(dm, batch, HMM_DEVMEM_TO_SYSTEM);
+	migrate_device_pages(batch->src, batch->dst, n);
+	for (i = 0; i < n; i++)
+		if (batch->dst[i] && (batch->src[i] & MIGRATE_PFN_MIGRATE))
+			moved += 1UL << folio_order(page_folio(migrate_pfn_to_page(batch->dst[i])));
+	migrate_device_finalize(batch->src, batch->dst, n);
+	return moved;
+}
+
+/* One pass over the pages [index, end) of a chunk; returns how many went. */
+unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
+				 unsigned long index, unsigned long end,
+				 struct devmem_batch *batch)
+{
+	unsigned long moved = 0;
+	unsigned int n;
+
+	if (READ_ONCE(dm->lost))
+		return 0;
+	while ((n = devmem_next_used(chunk, &index, end))) {
+		moved += evict_run(dm, batch, chunk->first_pfn + index, n);
+		index += n;
+		cond_resched();
+	}
+	return moved;
+}
+
+/*
+ * Empties a chunk that is retired, waiting at most @timeout for pages that others
+ * hold. Returns 0, -EBUSY, -EINTR or -ENOMEM.
+ */
+int devmem_drain_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
+		       unsigned long timeout)
+{
+	unsigned long deadline = jiffies + timeout;
+	struct devmem_batch *batch;
+	int ret = 0;
+
+	if (!devmem_chunk_used(chunk))
+		return 0;
+	batch = devmem_batch_alloc();
+	if (!batch)
+		return -ENOMEM;
+	for (;;) {
+		devmem_evict_chunk(dm, chunk, 0, chunk->nr_pages, batch);
+		if (!devmem_chunk_used(chunk))
+			break;
+		if (time_after(jiffies, deadline)) {
+			ret = -EBUSY;
+			break;
+		}
+		if (wait_event_killable_timeout(dm->drained, !devmem_chunk_used(chunk),
+						DEVMEM_RETRY) < 0) {
+			ret = -EINTR;
+			break;
+		}
+	}
+	devmem_batch_free(batch);
+	return ret;
+}
+
+static unsigned long range_used(struct hmm_devmem_chunk *chunk, unsigned long index,
+				unsigned long end)
+{
+	unsigned long used = 0;
+	unsigned int n;
+
+	while ((n = devmem_next_used(chunk, &index, end))) {
+		used += n;
+		index += n;
+	}
+	return used;
+}
+
+/**
+ * hmm_devmem_evict() - move device pages to system memory, whoever maps them
+ * @dm: the device's memory
+ * @first_pfn: first frame number of the range
+ * @nr_pages: length of the range; frames that are not the device's are passed over
+ * @timeout: how long to try again for pages that others hold, in jiffies
+ * @evicted: (out) pages that moved, also when an error is returned
+ *
+ * The memory stays the device's: without a way to keep them out, pages may come
+ * in again while this runs.
+ *
+ * Context: as hmm_devmem_add_chunk().
+ * Return: 0 when no page of the range was in use at the end; -EBUSY after the
+ * timeout; -ENODEV when the device is lost; -EINTR; -ENOMEM.
+ */
+int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
+		     unsigned long nr_pages, unsigned long timeout,
+		     unsigned long *evicted)
+{
+	unsigned long deadline = jiffies + timeout;
+	unsigned long index, end, left, last_pfn;
+	struct hmm_devmem_chunk *chunk;
+	struct devmem_batch *batch;
+	int ret = 0;
+
+	*evicted = 0;
+	if (!nr_pages)
+		return 0;
+	if (check_add_overflow(first_pfn, nr_pages - 1, &last_pfn))
+		last_pfn = ULONG_MAX;
+	batch = devmem_batch_alloc();
+	if (!batch)
+		return -ENOMEM;
+
+	mutex_lock(&dm->chunk_lock);
+	for (;;) {
+		left = 0;
+		list_for_each_entry(chunk, &dm->chunks, link) {
+			if (last_pfn < chunk->first_pfn ||
+			    first_pfn >= chunk->first_pfn + chunk->nr_pages)
+				continue;
+			index = max(first_pfn, chunk->first_pfn) - chunk->first_pfn;
+			end = min(last_pfn - chunk->first_pfn, chunk->nr_pages - 1) + 1;
+			*evicted += devmem_evict_chunk(dm, chunk, index, end, batch);
+			left += range_used(chunk, index, end);
+		}
+		if (!left)
+			break;
+		if (READ_ONCE(dm->lost))
+			ret = -ENODEV;
+		else if (time_after_eq(jiffies, deadline))
+			ret = -EBUSY;
+		else if (schedule_timeout_killable(DEVMEM_RETRY) && fatal_signal_pending(current))
+			ret = -EINTR;
+		if (ret)
+			break;
+	}
+	mutex_unlock(&dm->chunk_lock);
+	devmem_batch_free(batch);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(hmm_devmem_evict);

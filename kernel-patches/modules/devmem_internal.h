@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the files of hmm_devmem share and its users do not see. */
+#ifndef DEVMEM_INTERNAL_H
+#define DEVMEM_INTERNAL_H
+
+#include <linux/bitmap.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/wait.h>
+
+#include "hmm_devmem.h"
+
+/**
+ * struct hmm_devmem_block - the pages of one PMD's size
+ * @link: in dm->empty when all are free, in dm->partial when some are, in no
+ *	list (list_empty()) when none is or the chunk is retired
+ * @chunk: whose it is
+ * @nr_free: number of zero bits in @used
+ * @used: one bit for each page that is handed out
+ *
+ * Protected by dm->lock.
+ */
+struct hmm_devmem_block {
+	struct list_head link;
+	struct hmm_devmem_chunk *chunk;
+	unsigned int nr_free;
+	DECLARE_BITMAP(used, HMM_DEVMEM_BLOCK_PAGES);
+};
+
+/**
+ * struct hmm_devmem - one device's memory
+ * @ops: the driver's functions
+ * @abandoned: the driver has gone while pages were still in use (see
+ *	hmm_devmem_destroy()). Faults read it under devmem_srcu: nothing else
+ *	keeps the driver there.
+ * @type: private or coherent
+ * @private: the driver's
+ * @name: of the memory region and in messages
+ * @growth_start: see hmm_devmem_set_growth()
+ * @growth: pages that a migration adds at once when memory runs out, or 0
+ * @lost: the device cannot copy any more
+ * @had_large: a large folio has been on the device; until then nobody looks for
+ *	memory to bring one back to
+ * @chunk_lock: protects @chunks and serialises adding and removing
+ * @chunks: all chunks, in the order they were added
+ * @lock: protects everything below, the blocks, and nr_used and retired of the
+ *	chunks
+ * @partial: blocks with some free pages
+ * @empty: blocks with all pages free
+ * @nr_pages: pages in all chunks that are not retired
+ * @nr_free: free pages among those
+ * @nr_chunks: number of chunks that are not retired
+ * @allocated: see struct hmm_devmem_usage
+ * @freed: see struct hmm_devmem_usage
+ * @drained: woken when a retired chunk has no page in use any more
+ */
+struct hmm_devmem {
+	const struct hmm_devmem_ops *ops;
+	bool abandoned;
+	enum memory_type type;
+	void *private;
+	const char *name;
+	resource_size_t growth_start;
+	unsigned long growth;
+	bool lost;
+	bool had_large;
+
+	struct mutex chunk_lock;
+	struct list_head chunks;
+
+	spinlock_t lock;
+	struct list_head partial;
+	struct list_head empty;
+	unsigned long nr_pages;
+	unsigned long nr_free;
+	unsigned long nr_chunks;
+	u64 allocated;
+	u64 freed;
+	wait_queue_head_t drained;
+};
+
+extern struct srcu_struct devmem_srcu;
+
+/**
+ * struct devmem_batch - one round of a migration
+ * @src: the core's source entries
+ * @dst: the core's destination entries
+ * @pieces: for the driver: copies from the front, clears from the back
+ * @results: one enum hmm_devmem_result for each entry, or NULL
+ * @max: room in each of the arrays
+ * @nr_copies: copies in @pieces
+ * @nr_clears: clears in @pieces
+ * @large: system folio that the last round did not need, or NULL
+ */
+struct devmem_batch {
+	unsigned long *src;
+	unsigned long *dst;
+	struct hmm_devmem_copy *pieces;
+	u8 *results;
+	unsigned int max;
+	unsigned int nr_copies;
+	unsigned int nr_clears;
+	struct folio *large;
+};
+
+/* devmem_alloc.c */
+void devmem_blocks_init(struct hmm_devmem_chunk *chunk);
+void devmem_blocks_publish(struct hmm_devmem_chunk *chunk);
+void devmem_blocks_retire(struct hmm_devmem_chunk *chunk);
+unsigned long devmem_chunk_used(struct hmm_devmem_chunk *chunk);
+unsigned int devmem_alloc_pages(struct hmm_devmem *dm, struct page **pages,
+				unsigned int n);
+struct page *devmem_alloc_large(struct hmm_devmem *dm);
+void devmem_return_page(struct page *page, unsigned int order);
+unsigned int devmem_next_used(struct hmm_devmem_chunk *chunk, unsigned long *index,
+			      unsigned long end);
+
+/* devmem_chunk.c */
+void devmem_grow(struct hmm_devmem *dm, unsigned long wanted);
+
+/* devmem_migrate.c */
+int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
+			  struct devmem_batch *batch, void *cookie);
+bool devmem_may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie);
+
+/* devmem_batch.c */
+struct devmem_batch *devmem_batch_alloc(void);
+void devmem_batch_free(struct devmem_batch *batch);
+void devmem_batch_reset(struct devmem_batch *batch);
+void devmem_batch_copy(struct devmem_batch *batch, unsigned int index,
+		       struct page *dst, struct page *src, unsigned int order);
+void devmem_batch_clear(struct devmem_batch *batch, unsigned int index,
+			struct page *dst, unsigned int order);
+void devmem_batch_run(struct hmm_devmem *dm, struct devmem_batch *batch,
+		      enum hmm_devmem_direction direction);
+void devmem_batch_drop(struct devmem_batch *batch, unsigned int index);
+
+/* devmem_fault.c */
+vm_fault_t devmem_fault(struct vm_fault *vmf);
+
+/* devmem_evict.c */
+unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
+				 unsigned long index, unsigned long end,
+				 struct devmem_batch *batch);
+int devmem_drain_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
+		       unsigned long timeout);
+
+#endif

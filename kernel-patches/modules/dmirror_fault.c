@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the CPU's page table says goes into the device's.
+ *
+ * The pattern is that of Documentation/mm/hmm.rst: look at the CPU's page table,
+ * take the lock, begin again if anything was invalidated meanwhile. Under the lock
+ * and with a sequence that is still valid, a page that was found is mapped and
+ * stays so until the lock is dropped.
+ */
+#include <linux/hmm.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "dmirror.h"
+
+/* Room for the part of a range that one leaf covers. */
+struct dmirror_step {
+	struct hmm_range range;
+	unsigned long pfns[DMIRROR_LEAF_ENTRIES];
+};
+
+/*
+ * The base returns an entry of the device's own private memory as valid although
+ * it is read-only and writing was asked for (after mprotect() there and back, or
+ * fork()). The CPU's own fault for writing has to settle it. Returns 0 when every
+ * page can be written, -EBUSY when it has to be looked at again.
+ */
+static int upgrade_read_only(struct dmirror_step *step)
+{
+	struct mm_struct *mm = step->range.notifier->mm;
+	unsigned long addr, *pfn = step->pfns;
+	struct vm_area_struct *vma;
+	int ret;
+
+	for (addr = step->range.start; addr < step->range.end; addr += PAGE_SIZE, pfn++) {
+		if ((*pfn & (HMM_PFN_VALID | HMM_PFN_WRITE)) != HMM_PFN_VALID)
+			continue;
+		vma = vma_lookup(mm, addr);
+		if (!vma || !(vma->vm_flags & VM_WRITE))
+			return -EPERM;
+		ret = fixup_user_fault(mm, addr, FAULT_FLAG_WRITE | FAULT_FLAG_REMOTE, NULL);
+		return ret ?: -EBUSY;
+	}
+	return 0;
+}
+
+static int look_once(struct dmirror_step *step, enum dmirror_fault how)
+{
+	struct hmm_range *range = &step->range;
+	struct mm_struct *mm = range->notifier->mm;
+	int ret;
+
+	if (how == DMIRROR_FAULT_READ_UNLOCKED)
+		return compat_range_fault_unlocked(range,
+						   msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT));
+
+	range->notifier_seq = mmu_interval_read_begin(range->notifier);
+	mmap_read_lock(mm);
+	ret = hmm_range_fault(range);
+	if (!ret && how == DMIRROR_FAULT_WRITE)
+		ret = upgrade_read_only(step);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* Looks until the result is valid; returns 0 with the lock held, or an error. */
+static int look_and_lock(struct dmirror *m, struct dmirror_step *step, enum dmirror_fault how)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
+	int ret;
+
+	for (;;) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		/* Some flags of an entry are handed through to the result. */
+		memset(step->pfns, 0, sizeof(step->pfns));
+		ret = look_once(step, how);
+		if (!ret) {
+			mutex_lock(&m->lock);
+			if (!mmu_interval_read_retry(&m->notifier, step->range.notifier_seq))
+				return 0;
+			mutex_unlock(&m->lock);
+		} else if (ret != -EBUSY) {
+			return ret;
+		}
+		dmirror_count(m->device, DMIRROR_RETRIES, 1);
+		if (time_after(jiffies, deadline))
+			return -EBUSY;
+		cond_resched();
+	}
+}
+
+static struct dmirror_step *step_alloc(struct dmirror *m, unsigned long flags)
+{
+	struct dmirror_step *step = kmalloc(sizeof(*step), GFP_KERNEL);
+
+	if (step)
+		step->range = (struct hmm_range){
+			.notifier = &m->notifier,
+			.hmm_pfns = step->pfns,
+			.default_flags = flags,
+			.dev_private_owner = m->device->dm,
+		};
+	return step;
+}
+
+/* Stores what was found; returns an error for the first page that is not as asked. */
+static int install(struct dmirror *m, struct dmirror_step *step,
+		   struct dmirror_leaf *leaf, enum dmirror_fault how)
+{
+	unsigned long addr, *pfn = step->pfns;
+	unsigned int index = dmirror_leaf_index(step->range.start);
+	struct page *page;
+	int ret = 0;
+
+	lockdep_assert_held(&m->lock);
+	for (addr = step->range.start; addr < step->range.end; addr += PAGE_SIZE, pfn++, index++) {
+		if ((*pfn & HMM_PFN_ERROR) || !(*pfn & HMM_PFN_VALID)) {
+			ret = ret ?: how == DMIRROR_MAP_OURS ? -ENOENT : -EFAULT;
+			continue;
+		}
+		page = compat_hmm_page(*pfn, addr);
+		if (how == DMIRROR_MAP_OURS && !hmm_devmem_page_is_ours(m->device->dm, page)) {
+			ret = ret ?: -ENOENT;
+			continue;
+		}
+		leaf->entry[index] = dmirror_pte(page, *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0);
+	}
+	return ret;
+}
+
+/*
+ * Maps a range for the device. Returns 0; -EFAULT for a page that is not there or
+ * may not be accessed, also when the address space has gone; -EPERM for a write to a read-only
+ * mapping; -ENOENT, see DMIRROR_MAP_OURS; -EBUSY when invalidations did not let up
+ * for a second; -EINTR; -ENOMEM. What came before an error is mapped.
+ */
+int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
+		  enum dmirror_fault how)
+{
+	struct mm_struct *mm = m->notifier.mm;
+	u64 begin = ktime_get_ns();
+	struct dmirror_step *step;
+	struct dmirror_leaf *leaf;
+	unsigned long addr, flags;
+	int ret = 0, err;
+
+	flags = how == DMIRROR_MAP_OURS ? 0 : HMM_PFN_REQ_FAULT;
+	if (how == DMIRROR_FAULT_WRITE)
+		flags |= HMM_PFN_REQ_WRITE;
+	step = step_alloc(m, flags);
+	if (!step)
+		return -ENOMEM;
+	if (!mmget_not_zero(mm)) {
+		kfree(step);
+		return -EFAULT;
+	}
+	for (addr = start; addr < end; addr = step->range.end) {
+		step->range.start = addr;
+		step->range.end = dmirror_leaf_end(addr, end);
+		leaf = dmirror_leaf_get(m, addr);
+		if (IS_ERR(leaf)) {
+			ret = PTR_ERR(leaf);
+			break;
+		}
+		err = look_and_lock(m, step, how);
+		if (!err) {
+			err = install(m, step, leaf, how);
+			mutex_unlock(&m->lock);
+		}
+		ret = ret ?: err;
+		/* The rest is still worth mapping when only some pages are elsewhere. */
+		if (ret && ret != -ENOENT)
+			break;
+		cond_resched();
+	}
+	mmput(mm);
+	kfree(step);
+	if (how != DMIRROR_MAP_OURS) {
+		dmirror_count(m->device, DMIRROR_DEVICE_FAULTS, 1);
+		dmirror_count_max(m->device, DMIRROR_MAX_FAULT_NS, ktime_get_ns() - begin);
+	}
+	return ret;
+}
+
+/*
+ * Calls @fn under the lock for every page of a range, with what hmm_range_fault()
+ * says without faulting anything in. The caller holds a reference to the mm, and
+ * the range lies in one leaf. Returns 0, -EBUSY, -EINTR or -ENOMEM.
+ */
+int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,
+		 dmirror_look_fn fn, void *arg)
+{
+	struct dmirror_step *step;
+	unsigned long addr, *pfn;
+	int ret;
+
+	step = step_alloc(m, 0);
+	if (!step)
+		return -ENOMEM;
+	step->range.start = start;
+	step->range.end = end;
+	ret = look_and_lock(m, step, DMIRROR_MAP_OURS);
+	if (!ret) {
+		pfn = step->pfns;
+		for (addr = start; addr < end; addr += PAGE_SIZE)
+			fn(m, addr, *pfn++, arg);
+		mutex_unlock(&m->lock);
+	}
+	kfree(step);
+	return ret;
+}

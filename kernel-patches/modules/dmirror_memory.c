@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The simulated hardware: memory, its copy engine, and its failures.
+ *
+ * Coherent memory is real. Private memory is made of system pages, one behind each
+ * device page from its first use until its chunk goes: as in a real device,
+ * what was in a page stays there until something else is written.
+ */
+#include <linux/delay.h>
+#include <linux/highmem.h>
+#include <linux/ktime.h>
+#include <linux/slab.h>
+
+#include "dmirror.h"
+
+static struct dmirror_device *device_of(struct hmm_devmem *dm)
+{
+	return hmm_devmem_private(dm);
+}
+
+void dmirror_count_max(struct dmirror_device *device, enum dmirror_stat stat, u64 value)
+{
+	s64 old = atomic64_read(&device->stats[stat]);
+
+	while (value > old && !atomic64_try_cmpxchg(&device->stats[stat], &old, value))
+		;
+}
+
+static struct page **backing_slot(struct page *page)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	struct page **backing = chunk->private;
+
+	return &backing[page_to_pfn(page) - chunk->first_pfn];
+}
+
+/* Where the contents of a page are; a private page has to be this driver's. */
+struct page *dmirror_backing(struct page *page)
+{
+	return is_device_private_page(page) ? *backing_slot(page) : page;
+}
+
+/* As dmirror_backing(), for a page about to be written the first time. */
+static struct page *backing_make(struct page *page)
+{
+	struct page **slot;
+
+	if (!is_device_private_page(page))
+		return page;
+	slot = backing_slot(page);
+	if (!*slot)
+		*slot = alloc_page(GFP_HIGHUSER | __GFP_NOWARN);
+	return *slot;
+}
+
+static int chunk_init(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
+{
+	if (chunk->pagemap.type != MEMORY_DEVICE_PRIVATE)
+		return 0;
+	chunk->private = kvcalloc(chunk->nr_pages, sizeof(struct page *), GFP_KERNEL);
+	return chunk->private ? 0 : -ENOMEM;
+}
+
+static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
+{
+	struct page **backing = chunk->private;
+	unsigned long i;
+
+	if (!backing)
+		return;
+	for (i = 0; i < chunk->nr_pages; i++)
+		if (backing[i])
+			__free_page(backing[i]);
+	kvfree(backing);
+	chunk->private = NULL;
+}
+
+/* True for the nth call since the counter was set to n. */
+static bool is_nth(atomic64_t *counter)
+{
+	return atomic64_read(counter) > 0 && !atomic64_dec_if_positive(counter);
+}
+
+static int copy_page_pair(struct dmirror_device *device, struct page *dst, struct page *src,
+			  enum hmm_devmem_direction direction)
+{
+	if (is_nth(&device->copy_nth))
+		return -EIO;
+	if (direction == HMM_DEVMEM_TO_DEVICE)
+		dst = backing_make(dst);
+	else
+		src = dmirror_backing(src);
+	if (!dst)
+		return -ENOMEM;
+	copy_highpage(dst, src);
+	return 0;
+}
+
+static int clear_page_of_device(struct dmirror_device *device, struct page *dst)
+{
+	if (is_nth(&device->copy_nth))
+		return -EIO;
+	dst = backing_make(dst);
+	if (!dst)
+		return -ENOMEM;
+	clear_highpage(dst);
+	return 0;
+}
+
+static void delay_batch(struct dmirror_device *device)
+{
+	u32 delay = READ_ONCE(device->copy_delay_us);
+
+	if (delay)
+		fsleep(delay);
+}
+
+static void copy(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces, unsigned int n,
+		 enum hmm_devmem_direction direction)
+{
+	struct dmirror_device *device = device_of(dm);
+	bool in = direction == HMM_DEVMEM_TO_DEVICE;
+	u64 begin = ktime_get_ns(), pages = 0, errors = 0;
+	unsigned int i, j;
+
+	delay_batch(device);
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < 1U << pieces[i].order && !pieces[i].error; j++)
+			pieces[i].error = copy_page_pair(device, pieces[i].dst + j,
+							 pieces[i].src + j, direction);
+		pages += j;
+		errors += !!pieces[i].error;
+	}
+	dmirror_count(device, in ? DMIRROR_BATCHES_TO_DEVICE : DMIRROR_BATCHES_TO_SYSTEM, 1);
+	dmirror_count(device, in ? DMIRROR_PAGES_TO_DEVICE : DMIRROR_PAGES_TO_SYSTEM,
+		      pages - errors);
+	dmirror_count(device, DMIRROR_COPY_ERRORS, errors);
+	dmirror_count_max(device, DMIRROR_MAX_COPY_NS, ktime_get_ns() - begin);
+}
+
+static void clear(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces, unsigned int n)
+{
+	struct dmirror_device *device = device_of(dm);
+	u64 pages = 0, errors = 0;
+	unsigned int i, j;
+
+	delay_batch(device);
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < 1U << pieces[i].order && !pieces[i].error; j++)
+			pieces[i].error = clear_page_of_device(device, pieces[i].dst + j);
+		pages += j;
+		errors += !!pieces[i].error;
+	}
+	dmirror_count(device, DMIRROR_PAGES_CLEARED, pages - errors);
+	dmirror_count(device, DMIRROR_COPY_ERRORS, errors);
+}
+
+static bool may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie)
+{
+	struct dmirror *m = cookie;
+
+	if (m && test_and_clear_bit(ilog2(HMM_DMIRROR_FLAG_FAIL_ALLOC), &m->flags))
+		return false;
+	return !is_nth(&device_of(dm)->alloc_nth);
+}
+
+static vm_fault_t cpu_fault(struct hmm_devmem *dm, struct vm_fault *vmf)
+{
+	struct dmirror_device *device = device_of(dm);
+
+	dmirror_count(device, DMIRROR_CPU_FAULTS, 1);
+	if (READ_ONCE(device->inject_flags) & HMM_DMIRROR_INJECT_FAULT_SIGBUS)
+		return VM_FAULT_SIGBUS;
+	return 0;
+}
+
+/* No invalidate: the notifier of each mirror has cleared its table by then. */
+const struct hmm_devmem_ops dmirror_devmem_ops = {
+	.chunk_init = chunk_init,
+	.chunk_exit = chunk_exit,
+	.copy = copy,
+	.clear = clear,
+	.may_alloc = may_alloc,
+	.fault = cpu_fault,
+};

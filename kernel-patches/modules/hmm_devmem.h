@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * hmm_devmem: device memory as struct pages, for any driver.
+ *
+ * A driver makes one struct hmm_devmem for each piece of hardware, adds chunks
+ * of memory to it, and moves ranges of a process to the device and back. The
+ * library keeps the free pages, talks to the core (memremap_pages(),
+ * migrate_vma_*(), migrate_device_*()), answers the CPU's faults, and gets every
+ * page back before memory is taken away. The driver brings three functions that
+ * only it can write: copy, clear and, if its hardware caches translations by
+ * device page, invalidate. Each is called with a whole batch.
+ *
+ * Locks, from the outside in:
+ *
+ *   mmap_lock (read)   a migration, for one batch at a time
+ *   chunk_lock (mutex) the list of chunks; serialises adding and removing.
+ *                      Never taken under mmap_lock or a folio lock: it is held
+ *                      while pages are evicted, which takes both kinds of
+ *                      locks of other processes.
+ *   folio locks        taken and released by the core
+ *   lock (irq spin)    free pages and counters; the last reference of a device
+ *                      page may be dropped in an interrupt handler
+ *
+ * The driver's functions are called with folio locks held and, but for
+ * eviction, under mmap_lock. They may sleep; they must not fault in user memory.
+ */
+#ifndef HMM_DEVMEM_H
+#define HMM_DEVMEM_H
+
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/types.h>
+
+#include "compat.h"
+
+/* Memory is managed in blocks of PMD size, the one size of a large folio. */
+#define HMM_DEVMEM_BLOCK_ORDER	(PMD_SHIFT - PAGE_SHIFT)
+#define HMM_DEVMEM_BLOCK_PAGES	(1U << HMM_DEVMEM_BLOCK_ORDER)
+
+/* Most entries that copy, clear and invalidate are called with. */
+#define HMM_DEVMEM_BATCH	HMM_DEVMEM_BLOCK_PAGES
+
+struct hmm_devmem;
+
+/**
+ * struct hmm_devmem_copy - one piece of a batch
+ * @dst: first page to be written
+ * @src: first page to be read; NULL for clear
+ * @order: PAGE_SIZE << order bytes are contiguous on both sides
+ * @error: (out) 0, or why this piece failed: its pages then stay where they are
+ * @index: the library's
+ */
+struct hmm_devmem_copy {
+	struct page *dst;
+	struct page *src;
+	unsigned int order;
+	int error;
+	unsigned int index;
+};
+
+/**
+ * enum hmm_devmem_direction - which way a batch goes
+ * @HMM_DEVMEM_TO_DEVICE: from system memory to the device
+ * @HMM_DEVMEM_TO_SYSTEM: from the device to system memory
+ */
+enum hmm_devmem_direction {
+	HMM_DEVMEM_TO_DEVICE,
+	HMM_DEVMEM_TO_SYSTEM,
+};
+
+/**
+ * struct hmm_devmem_chunk - a range of device pages
+ * @pagemap: what the core knows of it
+ * @dm: whose it is
+ * @first_pfn: frame number of the first page
+ * @nr_pages: number of pages, a multiple of HMM_DEVMEM_BLOCK_PAGES
+ * @private: the driver's; set in its chunk_init
+ */
+struct hmm_devmem_chunk {
+	struct dev_pagemap pagemap;
+	struct hmm_devmem *dm;
+	unsigned long first_pfn;
+	unsigned long nr_pages;
+	void *private;
+
+	/* private: the library's, see devmem_internal.h */
+	struct list_head link;
+	struct resource *res;
+	unsigned long nr_used;
+	bool retired;
+	struct hmm_devmem_block *blocks;
+};
+
+/**
+ * struct hmm_devmem_ops - what a driver brings
+ * @chunk_init: optional; a chunk is about to be added
+ * @chunk_exit: optional; a chunk is gone, nobody can reach its pages any more
+ * @copy: copy @n pieces; return when all are done. The pages are locked and not
+ *	mapped, so nobody changes them. Sets @error of each piece that failed.
+ * @clear: likewise, fill device pages with zeros
+ * @invalidate: optional; the device must not use these device pages (in @src)
+ *	any more when this returns: they are about to be copied to system memory.
+ *	A driver whose page tables follow an MMU interval notifier has dropped
+ *	them by then.
+ * @may_alloc: optional; asked before each allocation that a migration makes, on
+ *	either side; false makes it fail. For a range of a block's size a folio of
+ *	HMM_DEVMEM_BLOCK_ORDER is asked for first, and its refusal just means
+ *	small pages. @cookie is that of the request, NULL for a fault or an
+ *	eviction.
+ * @fault: optional; the CPU touched a private page. Anything but 0 is returned
+ *	to the fault's origin and the page is left alone.
+ */
+struct hmm_devmem_ops {
+	int (*chunk_init)(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk);
+	void (*chunk_exit)(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk);
+	void (*copy)(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces,
+		     unsigned int n, enum hmm_devmem_direction direction);
+	void (*clear)(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces,
+		      unsigned int n);
+	void (*invalidate)(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces,
+			   unsigned int n);
+	bool (*may_alloc)(struct hmm_devmem *dm, unsigned int order, void *cookie);
+	vm_fault_t (*fault)(struct hmm_devmem *dm, struct vm_fault *vmf);
+};
+
+/**
+ * enum hmm_devmem_result - what became of one page of a request
+ * @HMM_DEVMEM_SKIPPED: the core did not offer it: nothing to move there, or it
+ *	is locked, pinned or in use elsewhere
+ * @HMM_DEVMEM_MOVED: it moved
+ * @HMM_DEVMEM_NO_MEMORY: no memory for its destination
+ * @HMM_DEVMEM_COPY_FAILED: the driver could not copy or clear it
+ * @HMM_DEVMEM_REFUSED: the core changed its mind after the copy
+ */
+enum hmm_devmem_result {
+	HMM_DEVMEM_SKIPPED,
+	HMM_DEVMEM_MOVED,
+	HMM_DEVMEM_NO_MEMORY,
+	HMM_DEVMEM_COPY_FAILED,
+	HMM_DEVMEM_REFUSED,
+};
+
+/**
+ * struct hmm_devmem_request - a range that is to move
+ * @mm: whose address space; the caller holds a reference (mmget())
+ * @start: first byte, page aligned
+ * @end: first byte behind the range, page aligned
+ * @results: optional; one enum hmm_devmem_result for each page is stored here
+ * @cookie: handed to ops->may_alloc
+ * @moved: (out) number of pages that moved, also when an error is returned
+ */
+struct hmm_devmem_request {
+	struct mm_struct *mm;
+	unsigned long start;
+	unsigned long end;
+	u8 *results;
+	void *cookie;
+	unsigned long moved;
+};
+
+/**
+ * struct hmm_devmem_usage - numbers of a device's memory
+ * @chunks: chunks
+ * @pages: pages in them
+ * @free_pages: pages nobody uses
+ * @allocated: pages ever handed out
+ * @freed: pages ever given back; equals @allocated when nothing is in use
+ */
+struct hmm_devmem_usage {
+	unsigned long chunks;
+	unsigned long pages;
+	unsigned long free_pages;
+	u64 allocated;
+	u64 freed;
+};
+
+/* devmem_chunk.c */
+struct hmm_devmem *hmm_devmem_create(const char *name, enum memory_type type,
+				     const struct hmm_devmem_ops *ops, void *private);
+int hmm_devmem_destroy(struct hmm_devmem *dm, unsigned long timeout);
+void *hmm_devmem_private(const struct hmm_devmem *dm);
+int hmm_devmem_add_chunk(struct hmm_devmem *dm, resource_size_t start,
+			 unsigned long nr_pages, unsigned long *first_pfn);
+int hmm_devmem_remove_chunk(struct hmm_devmem *dm, unsigned long first_pfn,
+			    unsigned long timeout, unsigned long *left);
+int hmm_devmem_remove_all(struct hmm_devmem *dm, unsigned long timeout);
+void hmm_devmem_set_growth(struct hmm_devmem *dm, resource_size_t start,
+			   unsigned long nr_pages);
+void hmm_devmem_set_lost(struct hmm_devmem *dm, bool lost);
+bool hmm_devmem_is_lost(const struct hmm_devmem *dm);
+struct page *hmm_devmem_get_page(struct hmm_devmem *dm, unsigned long pfn);
+void hmm_devmem_get_usage(struct hmm_devmem *dm, struct hmm_devmem_usage *usage);
+
+/* devmem_migrate.c */
+int hmm_devmem_to_device(struct hmm_devmem *dm, struct hmm_devmem_request *req);
+int hmm_devmem_to_system(struct hmm_devmem *dm, struct hmm_devmem_request *req);
+
+/* devmem_evict.c */
+int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
+		     unsigned long nr_pages, unsigned long timeout,
+		     unsigned long *evicted);
+
+/**
+ * hmm_devmem_page_is_ours() - whether a page is memory of this device
+ * @dm: the device
+ * @page: any page that the caller keeps from being freed
+ *
+ * Other drivers' pages may be asked about: only the pagemap's owner is read.
+ */
+static inline bool hmm_devmem_page_is_ours(const struct hmm_devmem *dm,
+					   const struct page *page)
+{
+	return is_zone_device_page(page) && compat_page_pgmap(page)->owner == dm;
+}
+
+/**
+ * hmm_devmem_page_chunk() - the chunk of a page that is a driver's own
+ * @page: a page of a chunk
+ */
+static inline struct hmm_devmem_chunk *hmm_devmem_page_chunk(const struct page *page)
+{
+	return container_of(compat_page_pgmap(page), struct hmm_devmem_chunk, pagemap);
+}
+
+#endif
