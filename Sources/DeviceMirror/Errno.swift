@@ -26,6 +26,10 @@ public struct Errno: RawRepresentable, Sendable, Hashable, Error {
     public static let busy = Errno(rawValue: EBUSY)
     /// Invalid argument.
     public static let invalidArgument = Errno(rawValue: EINVAL)
+    /// No such device: it is lost or unplugged.
+    public static let noDevice = Errno(rawValue: ENODEV)
+    /// Argument list too long: an argument is longer than the driver knows it, and not zero there.
+    public static let tooLong = Errno(rawValue: E2BIG)
     /// Bad file descriptor.
     public static let badDescriptor = Errno(rawValue: EBADF)
     /// Operation not supported.
@@ -39,6 +43,7 @@ extension Errno: CustomStringConvertible {
         let names: [Errno: String] = [
             .notPermitted: "EPERM", .noEntry: "ENOENT", .interrupted: "EINTR", .badAddress: "EFAULT", .busy: "EBUSY",
             .invalidArgument: "EINVAL", .badDescriptor: "EBADF", .noMemory: "ENOMEM", .notSupported: "EOPNOTSUPP",
+            .noDevice: "ENODEV", .tooLong: "E2BIG",
         ]
         return "\(names[self] ?? "errno \(rawValue)") (\(String(cString: strerror(rawValue))))"
     }

@@ -18,7 +18,8 @@ public struct Transfer: Sendable, Hashable {
 public struct MirrorDevice: ~Copyable, Sendable {
     /// The open descriptor; owned by this value.
     public let descriptor: Int32
-    private let path: String
+    /// The node's path, or which descriptor it is; for messages.
+    let path: String
 
     /// Opens the device node for this process's address space: units 0 and 1 have private memory, 2 and 3 coherent.
     ///
@@ -165,14 +166,32 @@ public struct MirrorDevice: ~Copyable, Sendable {
     public func raw(
         number: UInt8, argument: UnsafeMutableRawPointer, file: String = #fileID, line: Int = #line
     ) throws(MirrorError) {
-        // The lowest eight bits of a request are its number (include/uapi/asm-generic/ioctl.h).
-        let request = hmm_dmirror_ioctl_read & ~0xff | UInt(number)
-        while ioctl(descriptor, request, argument) < 0 {
-            let code = Errno.current
-            if code == .interrupted { continue }
-            let target = "command \(number) on \(path)"
-            throw MirrorError(operation: .raw, code: code, target: target, file: file, line: line)
+        if let code = raw(request: MirrorDevice.request(number: number), argument: UInt(bitPattern: argument)) {
+            throw MirrorError(
+                operation: .raw, code: code, target: "command \(number) on \(path)", file: file, line: line)
         }
+    }
+
+    /// Makes a request of any number, kind and size, whose argument may be no address at all; for tests of argument
+    /// checks.
+    ///
+    /// - Returns: why the kernel refused; nil when it did not.
+    public func raw(request: UInt, argument: UInt) -> Errno? {
+        while true {
+            // Address 0 is no pointer in Swift, and the same as the number 0 to the kernel.
+            let result =
+                UnsafeMutableRawPointer(bitPattern: argument).map { ioctl(descriptor, request, $0) }
+                ?? ioctl(descriptor, request, CInt(0))
+            if result >= 0 { return nil }
+            let code = Errno.current
+            if code != .interrupted { return code }
+        }
+    }
+
+    /// The request for a command, which reads and writes an argument of `bytes` bytes, below 2^14
+    /// (include/uapi/asm-generic/ioctl.h).
+    public static func request(number: UInt8, bytes: Int = MemoryLayout<hmm_dmirror_cmd>.size) -> UInt {
+        hmm_dmirror_ioctl_read & ~0x3fff_00ff | UInt(bytes) << 16 | UInt(number)
     }
 
     private func perform(

@@ -26,6 +26,30 @@ public struct MirrorError: Error, Sendable, Equatable {
         case flags
         /// READ_UNLOCKED.
         case readUnlocked = "unlocked read"
+        /// INFO.
+        case information
+        /// MIGRATE2.
+        case migrate
+        /// EVICT.
+        case evict
+        /// INJECT.
+        case inject
+        /// STATS.
+        case statistics
+        /// DEVMEM_READ.
+        case readContents = "read of the device's memory"
+        /// DEV_ATOMIC.
+        case atomic
+        /// PIN.
+        case pin
+        /// UNPIN.
+        case unpin
+        /// CHUNK_ADD.
+        case addChunk = "addition of memory"
+        /// CHUNK_REMOVE.
+        case removeChunk = "removal of memory"
+        /// UNPLUG.
+        case unplug
         /// A number that is no command, or an argument that is none.
         case raw = "raw request"
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDeviceMirrorABI
+import DeviceMirror
 import Testing
 
 /// The layout that Swift sees is the layout that the kernel copies.
@@ -29,5 +30,39 @@ struct InterfaceTests {
             // asm-generic/ioctl.h: direction 3 in bits 30 and 31, size in bits 16 to 29, type in bits 8 to 15.
             #expect(number == 3 << 30 | 40 << 16 | UInt(UInt8(ascii: "H")) << 8 | UInt(index))
         }
+    }
+
+    @Test("Each of our own arguments begins with its size and flags, and its number says the same size")
+    func ownRequests() {
+        check(hmm_dmirror_info.self, \.size, \.flags, hmm_dmirror_ioctl_info, number: 0x20, bytes: 88)
+        check(hmm_dmirror_migrate.self, \.size, \.flags, hmm_dmirror_ioctl_migrate2, number: 0x21, bytes: 160)
+        check(hmm_dmirror_evict.self, \.size, \.flags, hmm_dmirror_ioctl_evict, number: 0x22, bytes: 40)
+        check(hmm_dmirror_inject.self, \.size, \.flags, hmm_dmirror_ioctl_inject, number: 0x23, bytes: 32)
+        check(hmm_dmirror_stats.self, \.size, \.flags, hmm_dmirror_ioctl_stats, number: 0x24, bytes: 168)
+        check(hmm_dmirror_devmem.self, \.size, \.flags, hmm_dmirror_ioctl_devmem_read, number: 0x25, bytes: 40)
+        check(hmm_dmirror_atomic.self, \.size, \.flags, hmm_dmirror_ioctl_dev_atomic, number: 0x26, bytes: 48)
+        check(hmm_dmirror_pin.self, \.size, \.flags, hmm_dmirror_ioctl_pin, number: 0x2d, bytes: 48)
+        check(hmm_dmirror_unpin.self, \.size, \.flags, hmm_dmirror_ioctl_unpin, number: 0x2e, bytes: 16)
+        check(hmm_dmirror_chunk.self, \.size, \.flags, hmm_dmirror_ioctl_chunk_add, number: 0x2f, bytes: 40)
+        check(hmm_dmirror_chunk.self, \.size, \.flags, hmm_dmirror_ioctl_chunk_remove, number: 0x30, bytes: 40)
+        check(hmm_dmirror_unplug.self, \.size, \.flags, hmm_dmirror_ioctl_unplug, number: 0x31, bytes: 16)
+    }
+
+    private func check<Argument>(
+        _ type: Argument.Type, _ size: PartialKeyPath<Argument>, _ flags: PartialKeyPath<Argument>, _ request: UInt,
+        number: UInt8, bytes: Int, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        #expect(MemoryLayout<Argument>.size == bytes, sourceLocation: sourceLocation)
+        #expect(MemoryLayout<Argument>.offset(of: size) == 0, sourceLocation: sourceLocation)
+        #expect(MemoryLayout<Argument>.offset(of: flags) == 4, sourceLocation: sourceLocation)
+        #expect(
+            request == 3 << 30 | UInt(bytes) << 16 | UInt(UInt8(ascii: "H")) << 8 | UInt(number),
+            sourceLocation: sourceLocation)
+        #expect(MirrorDevice.request(number: number, bytes: bytes) == request, sourceLocation: sourceLocation)
+    }
+
+    @Test("A request without a size has that of the first command's argument")
+    func plainRequest() {
+        #expect(MirrorDevice.request(number: 7) == hmm_dmirror_ioctl_release)
     }
 }

@@ -24,6 +24,20 @@ struct MirrorDeviceTests {
         collect { () throws(MirrorError) in try device.release() }
         collect { () throws(MirrorError) in try device.setFlags(.failAllocation) }
         collect { () throws(MirrorError) in _ = try device.readUnlocked(range, into: nil) }
+        collect { () throws(MirrorError) in _ = try device.information() }
+        collect { () throws(MirrorError) in _ = try device.statistics() }
+        collect { () throws(MirrorError) in _ = try device.migrate(range, .toDevice) }
+        collect { () throws(MirrorError) in _ = try device.evict() }
+        collect { () throws(MirrorError) in try device.inject(Injection()) }
+        collect { () throws(MirrorError) in _ = try device.readContents(of: range, into: nil) }
+        collect { () throws(MirrorError) in try device.readContents(ofFrame: 1, into: nil) }
+        collect { () throws(MirrorError) in _ = try device.fetchAdd(1, at: range.address) }
+        collect { () throws(MirrorError) in _ = try device.compareExchange(1, with: 2, at: range.address) }
+        collect { () throws(MirrorError) in _ = try device.pin(range) }
+        collect { () throws(MirrorError) in _ = try device.addChunk(pages: 512) }
+        collect { () throws(MirrorError) in _ = try device.removeChunk(DeviceChunk(firstFrame: 512, pages: 512)) }
+        collect { () throws(MirrorError) in try device.unplug() }
+        collect { () throws(MirrorError) in try device.replug() }
         withUnsafeTemporaryAllocation(byteCount: 40, alignment: 8) { argument in
             guard let argument = argument.baseAddress else { return }
             collect { () throws(MirrorError) in try device.raw(number: 0x7f, argument: argument) }
@@ -33,7 +47,8 @@ struct MirrorDeviceTests {
 
     private let operations: [MirrorError.Operation] = [
         .read, .write, .migrateToDevice, .migrateToSystem, .snapshot, .exclusive, .checkExclusive, .release,
-        .flags, .readUnlocked, .raw,
+        .flags, .readUnlocked, .information, .statistics, .migrate, .evict, .inject, .readContents, .readContents,
+        .atomic, .atomic, .pin, .addChunk, .removeChunk, .unplug, .unplug, .raw,
     ]
 
     @Test("A device that does not exist is ENOENT, with the node and the place of the call")
@@ -72,6 +87,27 @@ struct MirrorDeviceTests {
         do { _ = MirrorDevice(adopting: ends[1]) }
         // With the last write end gone, the read end is at its end instead of empty.
         var byte: UInt8 = 0
+        #expect(read(ends[0], &byte, 1) == 0)
+    }
+
+    @Test("A request at address 0 gets to the kernel, and says why it was refused")
+    func addressZero() {
+        let device = MirrorDevice(adopting: open("/dev/null", O_RDWR | O_CLOEXEC))
+        #expect(device.raw(request: MirrorDevice.request(number: 0x20), argument: 0)?.rawValue == ENOTTY)
+    }
+
+    @Test("A pin that is refused leaves no descriptor behind")
+    func refusedPin() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        do {
+            let device = MirrorDevice(adopting: ends[1])
+            #expect(throws: MirrorError.self) { _ = try device.pin(range) }
+        }
+        var byte: UInt8 = 0
+        try #require(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+        // EAGAIN while a copy of the write end is open.
         #expect(read(ends[0], &byte, 1) == 0)
     }
 
