@@ -9,6 +9,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case `private`
     /// Mirror devices 2 and 3, with coherent memory.
     case coherent
+    /// Our own driver, which has more commands than test_hmm; the host runs a suite that needs it with no other.
+    case ours
     /// At least two free hugetlb pages of the default size.
     case hugetlb
     /// Transparent huge pages, at least for those who ask.
@@ -33,6 +35,7 @@ public enum Requirement: String, Sendable, CaseIterable {
         switch self {
         case .private: missingDevice([0, 1])
         case .coherent: missingDevice([2, 3])
+        case .ours: missingCommand { device throws(MirrorError) in _ = try device.information() }
         case .hugetlb:
             (KernelCounters.memory("HugePages_Free") ?? 0) >= 2 ? nil : "fewer than two free hugetlb pages"
         case .thp:

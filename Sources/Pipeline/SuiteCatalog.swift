@@ -13,7 +13,7 @@ public struct GuestTest: Sendable, Equatable, Codable {
     public var name: String { String(id.dropFirst(suite.count + 1)) }
     /// What it shows, in one sentence; empty for tests of the kernel's own.
     public var summary: String
-    /// What the guest must have: `private`, `coherent`, `hugetlb`, `thp`, `swap`, ...
+    /// What the guest must have: `private`, `coherent`, `ours`, `hugetlb`, `thp`, `swap`, ...
     public var requirements: [String]
     /// Milliseconds after which it is killed.
     public var timeoutMilliseconds: Int
@@ -41,6 +41,8 @@ public struct Suite: Sendable, Equatable, Codable {
     public var summary: String
     /// How many tests it has; nil where only a built kernel can tell.
     public var count: Int?
+    /// The one driver that it can be run with; nil for any.
+    public var driver: GuestSelection.Driver?
 }
 
 /// The suites and their tests.
@@ -55,6 +57,8 @@ public struct SuiteCatalog: Sendable {
     static let summaries = [
         "mirror": "reading and writing through the device, snapshots, invalidation",
         "migrate": "memory moving to the device and back, by ioctl and by CPU fault",
+        "devmem": "device memory as a whole: chunks, eviction, exhaustion, failures, pins, malformed requests",
+        "faults": "CPU faults of every kind on device memory, copy errors, and a device that is lost",
         kselftest: "upstream's own hmm-tests, built from the base's tree",
     ]
 
@@ -88,7 +92,10 @@ public struct SuiteCatalog: Sendable {
         var names: [String] = []
         for test in own where !names.contains(test.suite) { names.append(test.suite) }
         return names.map { name in
-            Suite(name: name, summary: Self.summaries[name] ?? "", count: own.filter { $0.suite == name }.count)
+            let tests = own.filter { $0.suite == name }
+            return Suite(
+                name: name, summary: Self.summaries[name] ?? "", count: tests.count,
+                driver: tests.allSatisfy { $0.requirements.contains("ours") } ? .hmmDmirror : nil)
         } + [Suite(name: Self.kselftest, summary: Self.summaries[Self.kselftest] ?? "", count: nil)]
     }
 
@@ -100,6 +107,25 @@ public struct SuiteCatalog: Sendable {
             GuestTest(
                 id: $0.id, suite: kselftest, summary: "", requirements: [], timeoutMilliseconds: kselftestTimeout,
                 arguments: $0.arguments, form: .ktap)
+        }
+    }
+
+    /// The names of the suites that can be run with a driver.
+    func suites(for driver: GuestSelection.Driver) -> [String] {
+        suites.filter { $0.driver == nil || $0.driver == driver }.map(\.name)
+    }
+
+    /// Checks before anything is built that suites exist and can be run with a driver.
+    ///
+    /// - Throws: ``LabError`` `suite-unknown`, `suite-driver`.
+    func check(suites names: [String], for driver: GuestSelection.Driver) throws {
+        try check(suites: names)
+        for suite in suites where names.contains(suite.name) {
+            guard let needed = suite.driver, needed != driver else { continue }
+            throw LabError(
+                "suite-driver", exit: .usage,
+                "The suite \(suite.name) needs the driver \(needed.rawValue) and not \(driver.rawValue)",
+                next: "Add --driver \(needed.rawValue).")
         }
     }
 

@@ -16,7 +16,7 @@ public struct TestSelection: Sendable {
     public var kernel: KernelSelection
     /// The machine and the driver.
     public var guest: GuestSelection
-    /// Suites by name; empty for all.
+    /// Suites by name; empty for all that the driver can run.
     public var suites: [String]
     /// A regular expression that a test's identifier has to match.
     public var filter: String?
@@ -70,8 +70,9 @@ extension Lab {
     /// Everything that has to be there before the first boot.
     private func arrange(_ selection: TestSelection, isDryRun: Bool = false) async throws -> TestArrangement {
         let catalog = try await catalog()
-        try catalog.check(suites: selection.suites)
-        let wanted = selection.suites.isEmpty ? catalog.suites.map(\.name) : selection.suites
+        let driver = selection.guest.driver
+        try catalog.check(suites: selection.suites, for: driver)
+        let wanted = selection.suites.isEmpty ? catalog.suites(for: driver) : selection.suites
         if !wanted.contains(SuiteCatalog.kselftest) {
             // A filter that matches nothing is found out before a kernel is built.
             _ = try catalog.tests(suites: wanted, filter: selection.filter)
@@ -88,7 +89,7 @@ extension Lab {
         }
         tests = try SuiteCatalog.filter(tests, by: selection.filter)
 
-        let image = try await image(for: kernel, driver: selection.guest.driver, kselftest: kselftest)
+        let image = try await image(for: kernel, driver: driver, kselftest: kselftest)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
             folder: RunFolder.make(in: cache, isLatest: !isDryRun), host: QEMUHost(runner: runner))

@@ -149,6 +149,7 @@ struct ListCommand: AsyncParsableCommand {
                 let suites = try await lab.catalog().suites
                 try show(suites, key: "suites") {
                     "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)"
+                        + ($0.driver.map { " (--driver \($0.rawValue))" } ?? "")
                 }
             case .tests:
                 if let suite = suites.first(where: { $0 == SuiteCatalog.kselftest }) {

@@ -42,6 +42,10 @@ extension EndToEnd {
             try await expect(["test", "--suite", "nonsense"], exit: 64, says: "no suite nonsense", "mirror")
         }
 
+        @Test func aSuiteOfAnotherDriver() async throws {
+            try await expect(["test", "--suite", "devmem"], exit: 64, says: "devmem", "next: ", "--driver hmm_dmirror")
+        }
+
         @Test func anUnknownFlavour() async throws {
             try await expect(["build", "--flavour", "slow"], exit: 64, says: "no flavour slow", "fast")
         }

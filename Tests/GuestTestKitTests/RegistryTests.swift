@@ -39,7 +39,7 @@ struct RegistryTests {
         #expect(
             Requirement.allCases.map(\.rawValue)
                 == [
-                    "private", "coherent", "hugetlb", "thp", "swap", "gup_test", "long_term_pin", "flags",
+                    "private", "coherent", "ours", "hugetlb", "thp", "swap", "gup_test", "long_term_pin", "flags",
                     "unlocked_read", "ext4", "smp",
                 ])
     }

@@ -89,6 +89,26 @@ struct SuiteCatalogTests {
         #expect(error?.nextStep?.contains("mirror, migrate, kselftest:mm/hmm") == true)
     }
 
+    @Test("runs a suite whose tests all need our driver with that driver only")
+    func drivers() async throws {
+        let catalog = try await catalog(
+            Self.listing + "devmem/grow\tours,private\t5000\tMemory grows\nmirror/mixed\tours\t5000\tOne of many\n")
+        #expect(catalog.suites.map(\.driver) == [nil, nil, .hmmDmirror, nil])
+        #expect(catalog.suites(for: .testHmm) == ["mirror", "migrate", "kselftest:mm/hmm"])
+        #expect(catalog.suites(for: .hmmDmirror) == ["mirror", "migrate", "devmem", "kselftest:mm/hmm"])
+        try catalog.check(suites: ["mirror", "kselftest:mm/hmm"], for: .testHmm)
+        try catalog.check(suites: ["devmem", "mirror"], for: .hmmDmirror)
+        let error = #expect(throws: LabError.self) {
+            try catalog.check(suites: ["mirror", "devmem"], for: .testHmm)
+        }
+        #expect(error?.code == "suite-driver")
+        #expect(error?.exitCode == .usage)
+        #expect(error?.sentence.contains("devmem") == true)
+        #expect(error?.nextStep?.contains("--driver hmm_dmirror") == true)
+        let unknown = #expect(throws: LabError.self) { try catalog.check(suites: ["miror"], for: .hmmDmirror) }
+        #expect(unknown?.code == "suite-unknown")
+    }
+
     @Test("runs upstream's cases one by one")
     func cases() {
         let tests = SuiteCatalog.kselftests(cases: ["hmm.open_close", "hmm.hmm_device_private.migrate"])
