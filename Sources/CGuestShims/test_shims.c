@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,53 +20,83 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static sigjmp_buf probe_return;
-static volatile sig_atomic_t probe_code;
-static void *volatile probe_address;
+/* Each thread may probe; the handlers are the process's. */
+static _Thread_local sigjmp_buf probe_return;
+static _Thread_local volatile sig_atomic_t is_probing;
+static _Thread_local volatile sig_atomic_t probe_code;
+static _Thread_local void *volatile probe_address;
+static pthread_once_t probe_once = PTHREAD_ONCE_INIT;
+static struct sigaction old_segv, old_bus;
 
 static void probe_failed(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
+	if (!is_probing) {
+		/* Not expected: the access is repeated, and then it is as if there was no handler. */
+		sigaction(signal, signal == SIGBUS ? &old_bus : &old_segv, NULL);
+		return;
+	}
 	probe_code = info->si_code;
 	probe_address = info->si_addr;
 	siglongjmp(probe_return, signal);
 }
 
-static int probe(uintptr_t address, bool write, uint8_t *value, int *code, uintptr_t *fault_address)
+static void install_probe(void)
 {
 	struct sigaction action = { .sa_sigaction = probe_failed, .sa_flags = SA_SIGINFO };
-	struct sigaction old_segv, old_bus;
-	volatile uint8_t *byte = (volatile uint8_t *)address;
-	int signal;
 
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGSEGV, &action, &old_segv);
 	sigaction(SIGBUS, &action, &old_bus);
+}
+
+enum probe_access { PROBE_READ, PROBE_WRITE, PROBE_ADD };
+
+static int probe(enum probe_access access, uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
+{
+	volatile uint8_t *byte = (volatile uint8_t *)address;
+	int signal;
+
+	pthread_once(&probe_once, install_probe);
 	probe_code = 0;
 	probe_address = NULL;
 	/* The mask is saved as well: the handler never returns, so nothing else unblocks the signal. */
 	signal = sigsetjmp(probe_return, 1);
 	if (signal == 0) {
-		if (write)
-			*byte = *value;
-		else
+		is_probing = 1;
+		switch (access) {
+		case PROBE_READ:
 			*value = *byte;
+			break;
+		case PROBE_WRITE:
+			*byte = (uint8_t)*value;
+			break;
+		case PROBE_ADD:
+			*value = __atomic_fetch_add((uint64_t *)address, *value, __ATOMIC_SEQ_CST);
+			break;
+		}
 	}
-	sigaction(SIGSEGV, &old_segv, NULL);
-	sigaction(SIGBUS, &old_bus, NULL);
+	is_probing = 0;
 	*code = probe_code;
 	*fault_address = (uintptr_t)probe_address;
 	return signal;
 }
 
-int test_probe_read(uintptr_t address, uint8_t *value, int *code, uintptr_t *fault_address)
+int test_probe_read(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
 {
-	return probe(address, false, value, code, fault_address);
+	return probe(PROBE_READ, address, value, code, fault_address);
 }
 
 int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address)
 {
-	return probe(address, true, &value, code, fault_address);
+	uint64_t byte = value;
+
+	return probe(PROBE_WRITE, address, &byte, code, fault_address);
+}
+
+int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
+{
+	return probe(PROBE_ADD, address, value, code, fault_address);
 }
 
 int test_die_with_parent(void)

@@ -59,6 +59,12 @@ public struct Eviction: Sendable, Hashable {
     public let pages: Int
     /// Whether no page of the range was in use at the end; false when the time was up before (EBUSY).
     public let isComplete: Bool
+
+    /// Names an answer, to compare with.
+    public init(pages: Int, isComplete: Bool) {
+        self.pages = pages
+        self.isComplete = isComplete
+    }
 }
 
 /// Moving pages, with an answer for each.

@@ -8,6 +8,7 @@ let tests =
     + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
+    + devmemChunkTests + devmemEvictionTests + devmemModuleTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
+import Synchronization
 import Testing
 
 @testable import GuestTestKit
@@ -86,6 +87,29 @@ struct MappedBufferTests {
         let mapping = try MappedBuffer.file(file.descriptor, pages: 2, shared: true)
         try file.resize(pages: 1)
         #expect(FaultProbe.read(mapping.range.page(1)) == .beyondFile(mapping.range.page(1)))
+    }
+
+    @Test("Threads probe at once, and each gets the answer to its own access")
+    func threadsProbe() throws {
+        let buffer = try MappedBuffer.anonymous(pages: 8)
+        try buffer.unmap(buffer.range.page(7))
+        try buffer.protect(buffer.range.page(6), .read)
+        let wrong = Mutex<[FaultProbe]>([])
+        try Workers.run(8) { worker in
+            let page = buffer.range.page(worker)
+            for round: UInt64 in 0..<200 {
+                let expected: FaultProbe =
+                    switch worker {
+                    case 7: .unmapped(page)
+                    case 6: .forbidden(page)
+                    default: .done(round)
+                    }
+                let answer = FaultProbe.add(1, to: page)
+                if answer != expected { wrong.withLock { $0.append(answer) } }
+            }
+        }
+        #expect(wrong.withLock { $0 } == [])
+        #expect((0..<6).map { buffer.range.page($0).wordValues()[0] } == Array(repeating: 200, count: 6))
     }
 
     @Test("A moved mapping keeps its contents and leaves a hole")

@@ -10,12 +10,14 @@
 #include <sys/types.h>
 
 /*
- * Reads one byte at address, or writes value there, and survives what that brings. Returns 0, SIGSEGV or SIGBUS; after
- * a signal *code holds its si_code and *fault_address its si_addr. Reason: sigsetjmp() returns twice. The handlers are
- * in place only during the access, for the whole process: one thread at a time.
+ * Reads one byte at address, writes value there, or adds *value to the word there atomically and tells the old one, and
+ * survives what that brings. Returns 0, SIGSEGV or SIGBUS; after a signal *code holds its si_code and *fault_address its
+ * si_addr. Any number of threads. Reason: sigsetjmp() returns twice, and Swift has no atomic operation on memory that it
+ * does not own. The handlers stay in place; where nobody probes, they do what was done before them.
  */
-int test_probe_read(uintptr_t address, uint8_t *value, int *code, uintptr_t *fault_address);
+int test_probe_read(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
 int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address);
+int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
 
 /* The kernel kills the caller as soon as the thread that forked it ends. Reason: variadic, prctl(2). */
 int test_die_with_parent(void);
