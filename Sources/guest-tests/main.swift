@@ -8,7 +8,8 @@ let tests =
     + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
-    + devmemChunkTests + devmemEvictionTests + devmemModuleTests
+    + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
+    + devmemAtomicTests + devmemModuleTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)
