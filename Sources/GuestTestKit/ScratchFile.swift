@@ -4,7 +4,7 @@ public import DeviceMirror
 import Glibc
 
 /// A file without a name, gone when its owner is.
-public struct ScratchFile: ~Copyable {
+public struct ScratchFile: ~Copyable, Sendable {
     /// The open descriptor; owned by this value.
     public let descriptor: Int32
 
@@ -89,10 +89,12 @@ public struct ScratchFile: ~Copyable {
         return target
     }
 
-    /// Reads the file with pread(2) into memory that is there already.
+    /// Reads the file from page `firstPage` on with pread(2) into memory that is there already.
     public func read(
-        into range: PageRange, file: String = #fileID, line: Int = #line
+        into range: PageRange, fromPage firstPage: Int = 0, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) {
-        try systemCall("pread", file: file, line: line) { pread(descriptor, range.pointer, Int(range.byteCount), 0) }
+        try systemCall("pread", file: file, line: line) {
+            pread(descriptor, range.pointer, Int(range.byteCount), firstPage * PageRange.pageSize)
+        }
     }
 }

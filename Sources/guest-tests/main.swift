@@ -10,6 +10,7 @@ let tests =
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemModuleTests
+    + faultKindTests + faultErrorTests + faultUnplugTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

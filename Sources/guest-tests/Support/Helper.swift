@@ -7,6 +7,8 @@ import GuestTestKit
 enum Helper: String {
     /// Checks a descriptor and an address of the program that this one replaced.
     case afterExec = "after-exec"
+    /// Checks a long argument that the program that this one replaced had on a device.
+    case longArgument = "long-argument"
 
     /// Replaces this program; returns only by throwing.
     func become(arguments: [String], file: String = #fileID, line: Int = #line) throws(SystemCallError) {
@@ -18,6 +20,9 @@ enum Helper: String {
     /// Runs the helper's checks.
     func run(arguments: [String]) throws {
         switch self {
+        case .longArgument:
+            expectEqual(arguments.count, 1, "the helper got one argument")
+            expect(arguments.first == String(repeating: "x", count: 6000), "every byte of it is right")
         case .afterExec:
             let descriptor = try requireValue(arguments.first.flatMap { Int32($0) }, "the helper got a descriptor")
             let address = try requireValue(arguments.last.flatMap { UInt64($0) }, "the helper got an address")
