@@ -57,8 +57,9 @@ public struct SuiteCatalog: Sendable {
     static let summaries = [
         "mirror": "reading and writing through the device, snapshots, invalidation",
         "migrate": "memory moving to the device and back, by ioctl and by CPU fault",
-        "devmem": "device memory as a whole: chunks, eviction, exhaustion, failures, pins, malformed requests",
+        "devmem": "device memory as a whole: chunks, eviction, exhaustion, failures, pins",
         "faults": "CPU faults of every kind on device memory, copy errors, and a device that is lost",
+        "robustness": "malformed requests by the thousand for every command; HMMLAB_SEED repeats those of a run",
         kselftest: "upstream's own hmm-tests, built from the base's tree",
     ]
 

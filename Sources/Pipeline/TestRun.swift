@@ -144,6 +144,7 @@ extension Lab {
     /// Variables that change what a run does; a reproducer sets them as they were.
     private static let honoured = [
         "ARCH", "CROSS_COMPILE", "LLVM", "CC", "KCFLAGS", "CCACHE_DIR", "XDG_CACHE_HOME", "HMMLAB_MIRROR",
+        "HMMLAB_SEED",
     ]
 
     /// Writes the kernel's configuration and a script that runs the same again from any folder.
@@ -216,6 +217,13 @@ struct GuestBoots: Sendable {
     /// The driver with the memory that the machine sets aside for it.
     var modules: [ModuleRequest] {
         [ModuleRequest(selection.driver.rawValue, parameters: machine.coherentModuleParameters.joined(separator: " "))]
+    }
+
+    /// Variables for every test: the driver, and the seed of random requests where one is given.
+    var testEnvironment: [String: String] {
+        var variables = ["HMMLAB_DRIVER": selection.driver.rawValue]
+        variables["HMMLAB_SEED"] = lab.environment["HMMLAB_SEED"]
+        return variables
     }
 
     var context: RunContext {

@@ -101,7 +101,7 @@ struct TestRunState {
         let plan = SessionPlan(
             modules: boots.modules,
             preparations: tests.contains { $0.requirements.contains("swap") } ? [Self.swap] : [], tests: Array(tests),
-            environment: ["HMMLAB_DRIVER": boots.selection.driver.rawValue],
+            environment: boots.testEnvironment,
             stopsAfter: endsRun)
         let session = TestSession(plan) { event in
             switch event {

@@ -10,7 +10,7 @@ let tests =
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemModuleTests
-    + faultKindTests + faultErrorTests + faultUnplugTests
+    + faultKindTests + faultErrorTests + faultUnplugTests + robustnessTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)
