@@ -56,6 +56,8 @@ EXPORT_SYMBOL_GPL(hmm_devmem_create);
 /**
  * hmm_devmem_private() - what hmm_devmem_create() was given
  * @dm: the device's memory
+ *
+ * Return: its argument @private.
  */
 void *hmm_devmem_private(const struct hmm_devmem *dm)
 {
@@ -97,6 +99,8 @@ EXPORT_SYMBOL_GPL(hmm_devmem_set_lost);
 /**
  * hmm_devmem_is_lost() - see hmm_devmem_set_lost()
  * @dm: the device's memory
+ *
+ * Return: whether the device is lost.
  */
 bool hmm_devmem_is_lost(const struct hmm_devmem *dm)
 {

@@ -67,10 +67,10 @@ struct hmm_devmem {
 	bool lost;
 	bool had_large;
 
-	struct mutex chunk_lock;
+	struct mutex chunk_lock; /* see above */
 	struct list_head chunks;
 
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	struct list_head partial;
 	struct list_head empty;
 	unsigned long nr_pages;

@@ -113,6 +113,7 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 {
 	unsigned long addr, *pfn = step->pfns;
 	unsigned int index = dmirror_leaf_index(step->range.start);
+	unsigned long writable;
 	struct page *page;
 	int ret = 0;
 
@@ -127,16 +128,17 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 			ret = ret ?: -ENOENT;
 			continue;
 		}
-		leaf->entry[index] = dmirror_pte(page, *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0);
+		writable = *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0;
+		leaf->entry[index] = dmirror_pte(page, writable);
 	}
 	return ret;
 }
 
 /*
  * Maps a range for the device. Returns 0; -EFAULT for a page that is not there or
- * may not be accessed, also when the address space has gone; -EPERM for a write to a read-only
- * mapping; -ENOENT, see DMIRROR_MAP_OURS; -EBUSY when invalidations did not let up
- * for a second; -EINTR; -ENOMEM. What came before an error is mapped.
+ * may not be accessed, also when the address space has gone; -EPERM for a write
+ * to a read-only mapping; -ENOENT, see DMIRROR_MAP_OURS; -EBUSY when invalidations
+ * did not let up for a second; -EINTR; -ENOMEM. What came before an error is mapped.
  */
 int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 		  enum dmirror_fault how)

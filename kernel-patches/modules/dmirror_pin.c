@@ -40,8 +40,9 @@ static long pin_range(struct mm_struct *mm, unsigned long addr, unsigned int gup
 	return 0;
 }
 
-int dmirror_pin(struct dmirror *m, struct hmm_dmirror_pin *arg)
+int dmirror_pin(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_pin *arg = &args->pin;
 	struct dmirror_pinned *pinned;
 	unsigned int gup_flags = 0;
 	unsigned long i, end;
@@ -91,8 +92,9 @@ int dmirror_pin(struct dmirror *m, struct hmm_dmirror_pin *arg)
 	return 0;
 }
 
-int dmirror_unpin(struct dmirror *m, struct hmm_dmirror_unpin *arg)
+int dmirror_unpin(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_unpin *arg = &args->unpin;
 	struct dmirror_pinned *pinned;
 
 	if (arg->reserved)
