@@ -286,7 +286,7 @@ void devmem_grow(struct hmm_devmem *dm, unsigned long wanted)
 	mutex_unlock(&dm->chunk_lock);
 }
 
-/* Says what keeps a chunk: the first few of its pages in use. */
+/* Says what keeps a chunk: the first few of its pages that did not move. */
 static void diagnose(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 {
 	unsigned long index = 0;
@@ -295,7 +295,7 @@ static void diagnose(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 
 	pr_warn("%s: %lu pages of the chunk at pfn 0x%lx are still in use\n",
 		dm->name, devmem_chunk_used(chunk), chunk->first_pfn);
-	while (shown < 8 && (n = devmem_next_used(chunk, &index, chunk->nr_pages))) {
+	while (shown < 8 && (n = devmem_next_live(chunk, &index, chunk->nr_pages))) {
 		folio = page_folio(pfn_to_page(chunk->first_pfn + index));
 		pr_warn("%s: pfn 0x%lx and %u more: references %d, mappings %d\n",
 			dm->name, chunk->first_pfn + index, n - 1,
@@ -314,7 +314,8 @@ static int remove_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 	devmem_blocks_retire(chunk);
 	ret = devmem_drain_chunk(dm, chunk, timeout);
 	if (ret) {
-		diagnose(dm, chunk);
+		if (ret == -EBUSY)
+			diagnose(dm, chunk);
 		if (left)
 			*left = devmem_chunk_used(chunk);
 		devmem_blocks_publish(chunk);

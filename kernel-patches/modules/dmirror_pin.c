@@ -23,21 +23,28 @@ static long pin_range(struct mm_struct *mm, unsigned long addr, unsigned int gup
 		      struct dmirror_pinned *pinned)
 {
 	unsigned long done = 0;
+	long got = 0;
 	int locked;
-	long got;
 
 	while (done < pinned->npages) {
-		locked = 0;
+		if (mmap_read_lock_killable(mm)) {
+			got = -EINTR;
+			break;
+		}
+		locked = 1;
 		got = pin_user_pages_remote(mm, addr + (done << PAGE_SHIFT),
 					    pinned->npages - done, gup_flags,
 					    pinned->pages + done, &locked);
-		if (got <= 0) {
-			unpin_user_pages(pinned->pages, done);
-			return got ?: -EFAULT;
-		}
+		if (locked)
+			mmap_read_unlock(mm);
+		if (got <= 0)
+			break;
 		done += got;
 	}
-	return 0;
+	if (done == pinned->npages)
+		return 0;
+	unpin_user_pages(pinned->pages, done);
+	return got ?: -EFAULT;
 }
 
 int dmirror_pin(struct dmirror *m, union dmirror_arg *args)
