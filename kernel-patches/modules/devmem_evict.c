@@ -62,6 +62,22 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 }
 
 /*
+ * Length of the part of a run of live pages that is mapped, from its beginning. A
+ * live page without a mapping is being moved by somebody, or a device holds it
+ * exclusively: before 6.15 that is no mapping to the core, which then takes the
+ * exclusive entry for a migration entry and never gives a reference back.
+ */
+static unsigned int mapped_run(unsigned long pfn, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (!folio_mapped(page_folio(pfn_to_page(pfn + i))))
+			break;
+	return i;
+}
+
+/*
  * One pass over the pages [index, end) of a chunk; returns how many went. A large
  * folio that begins before or ends behind goes whole.
  */
@@ -69,18 +85,23 @@ unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk 
 				 unsigned long index, unsigned long end,
 				 struct devmem_batch *batch)
 {
-	unsigned long moved = 0;
+	unsigned long pfn, moved = 0;
 	unsigned int n;
 
 	if (READ_ONCE(dm->lost))
 		return 0;
 	while ((n = devmem_next_live(chunk, &index, end))) {
-		if (folio_test_large(page_folio(pfn_to_page(chunk->first_pfn + index)))) {
+		pfn = chunk->first_pfn + index;
+		if (folio_test_large(page_folio(pfn_to_page(pfn)))) {
 			index = ALIGN_DOWN(index, HMM_DEVMEM_BLOCK_PAGES);
+			pfn = chunk->first_pfn + index;
 			n = HMM_DEVMEM_BLOCK_PAGES;
 		}
-		moved += evict_run(dm, batch, chunk->first_pfn + index, n);
-		index += n;
+		n = mapped_run(pfn, n);
+		if (n)
+			moved += evict_run(dm, batch, pfn, n);
+		/* Behind a page that cannot go, the rest of its run is next. */
+		index += n ?: 1;
 		cond_resched();
 	}
 	return moved;
