@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What differs between the kernels these modules are built for, 6.12 to 7.3.
- * No other file looks at the kernel's version.
+ * No other file looks at COMPAT_BASE, the base's version as Kbuild makes it:
+ * 612 for 6.12, 702 for 7.2.
  */
 #ifndef HMM_COMPAT_H
 #define HMM_COMPAT_H
@@ -13,10 +14,9 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/rmap.h>
-#include <linux/version.h>
 
 /* Device-private folios of PMD size came with 6.19, and with them another set of helpers. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#if COMPAT_BASE >= 619
 #define COMPAT_LARGE_DEVICE_FOLIOS	IS_ENABLED(CONFIG_ARCH_ENABLE_THP_MIGRATION)
 #define COMPAT_SELECT_COMPOUND		MIGRATE_VMA_SELECT_COMPOUND
 #define COMPAT_PFN_COMPOUND		MIGRATE_PFN_COMPOUND
@@ -39,6 +39,7 @@ static void name(struct folio *folio)			\
 {							\
 	fn(&folio->page, folio_order(folio));		\
 }
+
 #define COMPAT_PAGE_FREE(name)		.folio_free = name
 
 static inline struct folio *compat_vma_alloc_large(struct vm_area_struct *vma,
@@ -69,6 +70,7 @@ static void name(struct page *page)			\
 {							\
 	fn(page, 0);					\
 }
+
 #define COMPAT_PAGE_FREE(name)		.page_free = name
 
 static inline struct folio *compat_vma_alloc_large(struct vm_area_struct *vma,
@@ -100,7 +102,7 @@ static inline struct page *compat_hmm_page(unsigned long hmm_pfn, unsigned long 
  * locked and with a reference; what the caller gets for a refusal is the base's
  * choice. The notifier's event carries @owner.
  */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#if COMPAT_BASE >= 615
 static inline struct page *compat_make_exclusive(struct mm_struct *mm,
 						 unsigned long addr, void *owner)
 {
@@ -121,7 +123,7 @@ static inline struct page *compat_make_exclusive(struct mm_struct *mm,
 #endif
 
 /* hmm_range_fault() that takes the locks by itself came with 7.3. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#if COMPAT_BASE >= 703
 #define COMPAT_FAULT_UNLOCKED		true
 #define compat_range_fault_unlocked	hmm_range_fault_unlocked_timeout
 #else

@@ -141,20 +141,28 @@ struct page *devmem_alloc_large(struct hmm_devmem *dm)
 	return page;
 }
 
+static struct hmm_devmem_block *page_block(struct page *page, unsigned int *bit)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	unsigned long index = page_to_pfn(page) - chunk->first_pfn;
+
+	*bit = index % HMM_DEVMEM_BLOCK_PAGES;
+	return &chunk->blocks[index / HMM_DEVMEM_BLOCK_PAGES];
+}
+
 /* Puts pages back; called in any context, also when a chunk is retired. */
 void devmem_return_page(struct page *page, unsigned int order)
 {
-	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	unsigned int bit, n = 1U << order;
+	struct hmm_devmem_block *block = page_block(page, &bit);
+	struct hmm_devmem_chunk *chunk = block->chunk;
 	struct hmm_devmem *dm = chunk->dm;
-	unsigned long index = page_to_pfn(page) - chunk->first_pfn;
-	struct hmm_devmem_block *block = &chunk->blocks[index / HMM_DEVMEM_BLOCK_PAGES];
-	unsigned int bit = index % HMM_DEVMEM_BLOCK_PAGES;
-	unsigned int n = 1U << order;
 	unsigned long flags;
 
 	spin_lock_irqsave(&dm->lock, flags);
 	WARN_ON_ONCE(!test_bit(bit, block->used));
 	bitmap_clear(block->used, bit, n);
+	bitmap_clear(block->live, bit, n);
 	block->nr_free += n;
 	chunk->nr_used -= n;
 	dm->freed += n;
@@ -170,10 +178,46 @@ void devmem_return_page(struct page *page, unsigned int order)
 }
 
 /*
- * Finds the next run of pages in use at or behind *index and before @end, within
- * one block. Returns its length, 0 when there is none; *index is its beginning.
+ * After the core has changed the mappings, and before the pages are unlocked: what
+ * moved to the device is live there, what moved away is not any more.
  */
-unsigned int devmem_next_used(struct hmm_devmem_chunk *chunk, unsigned long *index,
+void devmem_update_live(struct hmm_devmem *dm, const unsigned long *src,
+			const unsigned long *dst, unsigned long n,
+			enum hmm_devmem_direction direction)
+{
+	bool in = direction == HMM_DEVMEM_TO_DEVICE;
+	struct hmm_devmem_block *block;
+	unsigned int bit, pages;
+	unsigned long i;
+
+	spin_lock_irq(&dm->lock);
+	for (i = 0; i < n; i++) {
+		if (!dst[i] || !(src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		block = page_block(migrate_pfn_to_page(in ? dst[i] : src[i]), &bit);
+		pages = dst[i] & COMPAT_PFN_COMPOUND ? HMM_DEVMEM_BLOCK_PAGES : 1;
+		if (in)
+			bitmap_set(block->live, bit, pages);
+		else
+			bitmap_clear(block->live, bit, pages);
+	}
+	spin_unlock_irq(&dm->lock);
+}
+
+/* Whether a device page that the caller has locked holds somebody's memory. */
+bool devmem_is_live(struct page *page)
+{
+	unsigned int bit;
+	struct hmm_devmem_block *block = page_block(page, &bit);
+
+	return test_bit(bit, block->live);
+}
+
+/*
+ * Finds the next run of live pages at or behind *index and before @end, within one
+ * block. Returns its length, 0 when there is none; *index is its beginning.
+ */
+unsigned int devmem_next_live(struct hmm_devmem_chunk *chunk, unsigned long *index,
 			      unsigned long end)
 {
 	struct hmm_devmem_block *block;
@@ -186,8 +230,8 @@ unsigned int devmem_next_used(struct hmm_devmem_chunk *chunk, unsigned long *ind
 		limit = min(end - base, (unsigned long)HMM_DEVMEM_BLOCK_PAGES);
 
 		spin_lock_irq(&chunk->dm->lock);
-		first = find_next_bit(block->used, limit, *index - base);
-		last = find_next_zero_bit(block->used, limit, first);
+		first = find_next_bit(block->live, limit, *index - base);
+		last = find_next_zero_bit(block->live, limit, first);
 		spin_unlock_irq(&chunk->dm->lock);
 		if (first < limit) {
 			*index = base + first;

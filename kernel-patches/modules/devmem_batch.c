@@ -16,10 +16,11 @@ struct devmem_batch *devmem_batch_alloc(void)
 	void *at;
 
 	/* One allocation: the arrays lie behind the structure, the bytes last. */
-	batch = kvzalloc(sizeof(*batch) + HMM_DEVMEM_BATCH * entry, GFP_KERNEL);
+	batch = kvmalloc(sizeof(*batch) + HMM_DEVMEM_BATCH * entry, GFP_KERNEL);
 	if (!batch)
 		return NULL;
 	batch->max = HMM_DEVMEM_BATCH;
+	batch->large = NULL;
 	at = batch + 1;
 	batch->pieces = at;
 	at += HMM_DEVMEM_BATCH * sizeof(*batch->pieces);
@@ -38,7 +39,7 @@ void devmem_batch_free(struct devmem_batch *batch)
 	kvfree(batch);
 }
 
-/* Before each round; the core writes src and dst for all pages of its range. */
+/* Before each round; src and dst are the core's to write. */
 void devmem_batch_reset(struct devmem_batch *batch)
 {
 	batch->nr_copies = 0;

@@ -56,6 +56,8 @@ EXPORT_SYMBOL_GPL(hmm_devmem_create);
 /**
  * hmm_devmem_private() - what hmm_devmem_create() was given
  * @dm: the device's memory
+ *
+ * Return: its argument @private.
  */
 void *hmm_devmem_private(const struct hmm_devmem *dm)
 {
@@ -97,6 +99,8 @@ EXPORT_SYMBOL_GPL(hmm_devmem_set_lost);
 /**
  * hmm_devmem_is_lost() - see hmm_devmem_set_lost()
  * @dm: the device's memory
+ *
+ * Return: whether the device is lost.
  */
 bool hmm_devmem_is_lost(const struct hmm_devmem *dm)
 {
@@ -282,7 +286,7 @@ void devmem_grow(struct hmm_devmem *dm, unsigned long wanted)
 	mutex_unlock(&dm->chunk_lock);
 }
 
-/* Says what keeps a chunk: the first few of its pages in use. */
+/* Says what keeps a chunk: the first few of its pages that did not move. */
 static void diagnose(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 {
 	unsigned long index = 0;
@@ -291,7 +295,7 @@ static void diagnose(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 
 	pr_warn("%s: %lu pages of the chunk at pfn 0x%lx are still in use\n",
 		dm->name, devmem_chunk_used(chunk), chunk->first_pfn);
-	while (shown < 8 && (n = devmem_next_used(chunk, &index, chunk->nr_pages))) {
+	while (shown < 8 && (n = devmem_next_live(chunk, &index, chunk->nr_pages))) {
 		folio = page_folio(pfn_to_page(chunk->first_pfn + index));
 		pr_warn("%s: pfn 0x%lx and %u more: references %d, mappings %d\n",
 			dm->name, chunk->first_pfn + index, n - 1,
@@ -310,7 +314,8 @@ static int remove_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 	devmem_blocks_retire(chunk);
 	ret = devmem_drain_chunk(dm, chunk, timeout);
 	if (ret) {
-		diagnose(dm, chunk);
+		if (ret == -EBUSY)
+			diagnose(dm, chunk);
 		if (left)
 			*left = devmem_chunk_used(chunk);
 		devmem_blocks_publish(chunk);

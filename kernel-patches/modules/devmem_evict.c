@@ -24,7 +24,11 @@ static struct folio *alloc_for(struct hmm_devmem *dm, unsigned int order)
 	return folio_alloc(gfp, order);
 }
 
-/* Moves a run of used pages within one block; returns how many went. */
+/*
+ * Moves a run of live pages within one block; returns how many went. The core
+ * takes every page that has a reference, also one whose contents have moved on
+ * and that somebody still holds for a moment: it stays.
+ */
 static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch,
 			       unsigned long pfn, unsigned int n)
 {
@@ -38,7 +42,7 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 	migrate_device_range(batch->src, pfn, n);
 	for (i = 0; i < n; i++) {
 		src = migrate_pfn_to_page(batch->src[i]);
-		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE))
+		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE) || !devmem_is_live(src))
 			continue;
 		order = folio_order(page_folio(src));
 		folio = alloc_for(dm, order);
@@ -49,6 +53,7 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 	}
 	devmem_batch_run(dm, batch, HMM_DEVMEM_TO_SYSTEM);
 	migrate_device_pages(batch->src, batch->dst, n);
+	devmem_update_live(dm, batch->src, batch->dst, n, HMM_DEVMEM_TO_SYSTEM);
 	for (i = 0; i < n; i++)
 		if (batch->dst[i] && (batch->src[i] & MIGRATE_PFN_MIGRATE))
 			moved += 1UL << folio_order(page_folio(migrate_pfn_to_page(batch->dst[i])));
@@ -56,19 +61,47 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 	return moved;
 }
 
-/* One pass over the pages [index, end) of a chunk; returns how many went. */
+/*
+ * Length of the part of a run of live pages that is mapped, from its beginning. A
+ * live page without a mapping is being moved by somebody, or a device holds it
+ * exclusively: before 6.15 that is no mapping to the core, which then takes the
+ * exclusive entry for a migration entry and never gives a reference back.
+ */
+static unsigned int mapped_run(unsigned long pfn, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (!folio_mapped(page_folio(pfn_to_page(pfn + i))))
+			break;
+	return i;
+}
+
+/*
+ * One pass over the pages [index, end) of a chunk; returns how many went. A large
+ * folio that begins before or ends behind goes whole.
+ */
 unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 				 unsigned long index, unsigned long end,
 				 struct devmem_batch *batch)
 {
-	unsigned long moved = 0;
+	unsigned long pfn, moved = 0;
 	unsigned int n;
 
 	if (READ_ONCE(dm->lost))
 		return 0;
-	while ((n = devmem_next_used(chunk, &index, end))) {
-		moved += evict_run(dm, batch, chunk->first_pfn + index, n);
-		index += n;
+	while ((n = devmem_next_live(chunk, &index, end))) {
+		pfn = chunk->first_pfn + index;
+		if (folio_test_large(page_folio(pfn_to_page(pfn)))) {
+			index = ALIGN_DOWN(index, HMM_DEVMEM_BLOCK_PAGES);
+			pfn = chunk->first_pfn + index;
+			n = HMM_DEVMEM_BLOCK_PAGES;
+		}
+		n = mapped_run(pfn, n);
+		if (n)
+			moved += evict_run(dm, batch, pfn, n);
+		/* Behind a page that cannot go, the rest of its run is next. */
+		index += n ?: 1;
 		cond_resched();
 	}
 	return moved;
@@ -76,7 +109,8 @@ unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk 
 
 /*
  * Empties a chunk that is retired, waiting at most @timeout for pages that others
- * hold. Returns 0, -EBUSY, -EINTR or -ENOMEM.
+ * hold, also when the caller is being killed: a driver that is unloaded must not
+ * leave memory behind for that. Returns 0, -EBUSY or -ENOMEM.
  */
 int devmem_drain_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 		       unsigned long timeout)
@@ -98,27 +132,23 @@ int devmem_drain_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 			ret = -EBUSY;
 			break;
 		}
-		if (wait_event_killable_timeout(dm->drained, !devmem_chunk_used(chunk),
-						DEVMEM_RETRY) < 0) {
-			ret = -EINTR;
-			break;
-		}
+		wait_event_timeout(dm->drained, !devmem_chunk_used(chunk), DEVMEM_RETRY);
 	}
 	devmem_batch_free(batch);
 	return ret;
 }
 
-static unsigned long range_used(struct hmm_devmem_chunk *chunk, unsigned long index,
+static unsigned long range_live(struct hmm_devmem_chunk *chunk, unsigned long index,
 				unsigned long end)
 {
-	unsigned long used = 0;
+	unsigned long live = 0;
 	unsigned int n;
 
-	while ((n = devmem_next_used(chunk, &index, end))) {
-		used += n;
+	while ((n = devmem_next_live(chunk, &index, end))) {
+		live += n;
 		index += n;
 	}
-	return used;
+	return live;
 }
 
 /**
@@ -165,7 +195,7 @@ int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
 			index = max(first_pfn, chunk->first_pfn) - chunk->first_pfn;
 			end = min(last_pfn - chunk->first_pfn, chunk->nr_pages - 1) + 1;
 			*evicted += devmem_evict_chunk(dm, chunk, index, end, batch);
-			left += range_used(chunk, index, end);
+			left += range_live(chunk, index, end);
 		}
 		if (!left)
 			break;

@@ -19,14 +19,19 @@
  * @chunk: whose it is
  * @nr_free: number of zero bits in @used
  * @used: one bit for each page that is handed out
+ * @live: one bit for each of those that holds somebody's memory: since the core
+ *	has mapped it, until its contents have moved on. A page that is used but
+ *	not live waits for its last reference only, and must not be moved: there
+ *	is nothing of it in any page table.
  *
- * Protected by dm->lock.
+ * Protected by dm->lock; a bit of @live changes under its page's lock as well.
  */
 struct hmm_devmem_block {
 	struct list_head link;
 	struct hmm_devmem_chunk *chunk;
 	unsigned int nr_free;
 	DECLARE_BITMAP(used, HMM_DEVMEM_BLOCK_PAGES);
+	DECLARE_BITMAP(live, HMM_DEVMEM_BLOCK_PAGES);
 };
 
 /**
@@ -67,10 +72,10 @@ struct hmm_devmem {
 	bool lost;
 	bool had_large;
 
-	struct mutex chunk_lock;
+	struct mutex chunk_lock; /* see above */
 	struct list_head chunks;
 
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	struct list_head partial;
 	struct list_head empty;
 	unsigned long nr_pages;
@@ -114,7 +119,11 @@ unsigned int devmem_alloc_pages(struct hmm_devmem *dm, struct page **pages,
 				unsigned int n);
 struct page *devmem_alloc_large(struct hmm_devmem *dm);
 void devmem_return_page(struct page *page, unsigned int order);
-unsigned int devmem_next_used(struct hmm_devmem_chunk *chunk, unsigned long *index,
+void devmem_update_live(struct hmm_devmem *dm, const unsigned long *src,
+			const unsigned long *dst, unsigned long n,
+			enum hmm_devmem_direction direction);
+bool devmem_is_live(struct page *page);
+unsigned int devmem_next_live(struct hmm_devmem_chunk *chunk, unsigned long *index,
 			      unsigned long end);
 
 /* devmem_chunk.c */

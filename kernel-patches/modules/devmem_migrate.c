@@ -44,14 +44,16 @@ static void set_result(struct devmem_batch *batch, unsigned int index, unsigned 
 
 /*
  * Second half of every round: lets the core change the mappings and counts what
- * moved. @n is the number of entries.
+ * moved.
  */
-static unsigned long finish(struct migrate_vma *args, struct devmem_batch *batch)
+static unsigned long finish(struct hmm_devmem *dm, struct migrate_vma *args,
+			    struct devmem_batch *batch, enum hmm_devmem_direction direction)
 {
 	unsigned long i, moved = 0;
 	unsigned int order;
 
 	migrate_vma_pages(args);
+	devmem_update_live(dm, batch->src, batch->dst, args->npages, direction);
 	for (i = 0; i < args->npages; i += 1UL << order) {
 		order = 0;
 		if (!batch->dst[i])
@@ -138,7 +140,7 @@ static int round_to_device(struct hmm_devmem *dm, struct hmm_devmem_request *req
 			send_small(dm, batch, args.npages, pages, req->cookie);
 		}
 		devmem_batch_run(dm, batch, HMM_DEVMEM_TO_DEVICE);
-		req->moved += finish(&args, batch);
+		req->moved += finish(dm, &args, batch, HMM_DEVMEM_TO_DEVICE);
 	}
 	memalloc_nofs_restore(nofs);
 	if (large)
@@ -221,7 +223,7 @@ int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
 			err = receive_small(dm, args, batch, cookie);
 		}
 		devmem_batch_run(dm, batch, HMM_DEVMEM_TO_SYSTEM);
-		ret = finish(args, batch);
+		ret = finish(dm, args, batch, HMM_DEVMEM_TO_SYSTEM);
 	}
 	memalloc_nofs_restore(nofs);
 	return err ?: ret;

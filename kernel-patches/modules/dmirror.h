@@ -50,7 +50,7 @@ enum dmirror_stat {
  * @unit: minor number
  * @spm: physical address of coherent memory, 0 for private memory
  * @dm: its memory
- * @plug_lock: serialises unplugging and its end
+ * @plug_lock: protects @unplugged and what goes with it
  * @unplugged: UNPLUG has taken the memory away
  * @stats: by enum dmirror_stat
  * @alloc_nth: allocations until one fails, 0: none does
@@ -65,7 +65,7 @@ struct dmirror_device {
 	unsigned int unit;
 	resource_size_t spm;
 	struct hmm_devmem *dm;
-	struct mutex plug_lock;
+	struct mutex plug_lock; /* serialises unplugging, replugging and injection */
 	bool unplugged;
 	atomic64_t stats[DMIRROR_NR_STATS];
 	atomic64_t alloc_nth;
@@ -89,7 +89,7 @@ struct dmirror_device {
 struct dmirror {
 	struct dmirror_device *device;
 	struct mmu_interval_notifier notifier;
-	struct mutex lock;
+	struct mutex lock; /* see above */
 	struct xarray leaves;
 	atomic_long_t nr_leaves;
 	unsigned long flags;
@@ -138,6 +138,25 @@ static inline void dmirror_count(struct dmirror_device *device, enum dmirror_sta
 
 void dmirror_count_max(struct dmirror_device *device, enum dmirror_stat stat, u64 value);
 
+/* The argument of a request from 0x20 on; all begin with the same two words. */
+union dmirror_arg {
+	struct {
+		u32 size;
+		u32 flags;
+	};
+	struct hmm_dmirror_info info;
+	struct hmm_dmirror_migrate migrate;
+	struct hmm_dmirror_evict evict;
+	struct hmm_dmirror_inject inject;
+	struct hmm_dmirror_stats stats;
+	struct hmm_dmirror_devmem devmem;
+	struct hmm_dmirror_atomic atomic;
+	struct hmm_dmirror_pin pin;
+	struct hmm_dmirror_unpin unpin;
+	struct hmm_dmirror_chunk chunk;
+	struct hmm_dmirror_unplug unplug;
+};
+
 /* dmirror_ioctl.c */
 long dmirror_ioctl(struct file *file, unsigned int command, unsigned long arg);
 
@@ -158,6 +177,7 @@ enum dmirror_fault {
 	/* Nothing is faulted in: map what is in the device's memory, all of it or -ENOENT. */
 	DMIRROR_MAP_OURS,
 };
+
 int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 		  enum dmirror_fault how);
 typedef void (*dmirror_look_fn)(struct dmirror *m, unsigned long addr,
@@ -169,12 +189,12 @@ int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,
 int dmirror_read(struct dmirror *m, struct hmm_dmirror_cmd *cmd, enum dmirror_fault how);
 int dmirror_write(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 int dmirror_read_mapped(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
-int dmirror_atomic(struct dmirror *m, struct hmm_dmirror_atomic *arg);
+int dmirror_atomic(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_migrate.c */
 int dmirror_migrate_to_device(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 int dmirror_migrate_to_system(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
-int dmirror_migrate2(struct dmirror *m, struct hmm_dmirror_migrate *arg);
+int dmirror_migrate2(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_exclusive.c */
 int dmirror_exclusive(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
@@ -188,20 +208,20 @@ struct page *dmirror_backing(struct page *page);
 
 /* dmirror_control.c */
 int dmirror_range_end(u64 addr, u64 npages, unsigned long *end);
-int dmirror_info(struct dmirror *m, struct hmm_dmirror_info *arg);
-int dmirror_evict(struct dmirror *m, struct hmm_dmirror_evict *arg);
-int dmirror_inject(struct dmirror *m, struct hmm_dmirror_inject *arg);
-int dmirror_stats(struct dmirror *m, struct hmm_dmirror_stats *arg);
-int dmirror_chunk_add(struct dmirror *m, struct hmm_dmirror_chunk *arg);
-int dmirror_chunk_remove(struct dmirror *m, struct hmm_dmirror_chunk *arg);
-int dmirror_unplug(struct dmirror *m, struct hmm_dmirror_unplug *arg);
+int dmirror_info(struct dmirror *m, union dmirror_arg *args);
+int dmirror_evict(struct dmirror *m, union dmirror_arg *args);
+int dmirror_inject(struct dmirror *m, union dmirror_arg *args);
+int dmirror_stats(struct dmirror *m, union dmirror_arg *args);
+int dmirror_chunk_add(struct dmirror *m, union dmirror_arg *args);
+int dmirror_chunk_remove(struct dmirror *m, union dmirror_arg *args);
+int dmirror_unplug(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_devmem.c */
-int dmirror_devmem_read(struct dmirror *m, struct hmm_dmirror_devmem *arg);
+int dmirror_devmem_read(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_pin.c */
-int dmirror_pin(struct dmirror *m, struct hmm_dmirror_pin *arg);
-int dmirror_unpin(struct dmirror *m, struct hmm_dmirror_unpin *arg);
+int dmirror_pin(struct dmirror *m, union dmirror_arg *args);
+int dmirror_unpin(struct dmirror *m, union dmirror_arg *args);
 void dmirror_unpin_all(struct dmirror *m);
 
 #endif

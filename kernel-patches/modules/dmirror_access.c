@@ -158,8 +158,9 @@ static u64 do_atomic(atomic64_t *word, const struct hmm_dmirror_atomic *arg)
 	return atomic64_cmpxchg(word, arg->compare, arg->operand);
 }
 
-int dmirror_atomic(struct dmirror *m, struct hmm_dmirror_atomic *arg)
+int dmirror_atomic(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_atomic *arg = &args->atomic;
 	unsigned long need = DMIRROR_PTE_VALID | DMIRROR_PTE_WRITE;
 	unsigned long addr = arg->addr & PAGE_MASK;
 	unsigned long entry, end;

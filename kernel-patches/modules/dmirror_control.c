@@ -22,8 +22,9 @@ int dmirror_range_end(u64 addr, u64 npages, unsigned long *end)
 	return 0;
 }
 
-int dmirror_info(struct dmirror *m, struct hmm_dmirror_info *arg)
+int dmirror_info(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_info *arg = &args->info;
 	struct dmirror_device *device = m->device;
 	struct hmm_devmem_usage usage;
 
@@ -48,8 +49,9 @@ int dmirror_info(struct dmirror *m, struct hmm_dmirror_info *arg)
 	return 0;
 }
 
-int dmirror_evict(struct dmirror *m, struct hmm_dmirror_evict *arg)
+int dmirror_evict(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_evict *arg = &args->evict;
 	u64 first = arg->first_pfn, npages = arg->npages;
 	unsigned long evicted;
 	int ret;
@@ -70,8 +72,9 @@ int dmirror_evict(struct dmirror *m, struct hmm_dmirror_evict *arg)
 	return ret;
 }
 
-int dmirror_inject(struct dmirror *m, struct hmm_dmirror_inject *arg)
+int dmirror_inject(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_inject *arg = &args->inject;
 	struct dmirror_device *device = m->device;
 
 	if (arg->copy_delay_us > DMIRROR_MAX_DELAY_US ||
@@ -91,8 +94,9 @@ int dmirror_inject(struct dmirror *m, struct hmm_dmirror_inject *arg)
 	return 0;
 }
 
-int dmirror_stats(struct dmirror *m, struct hmm_dmirror_stats *arg)
+int dmirror_stats(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_stats *arg = &args->stats;
 	u64 *out[] = {
 		[DMIRROR_CPU_FAULTS] = &arg->cpu_faults,
 		[DMIRROR_DEVICE_FAULTS] = &arg->device_faults,
@@ -125,8 +129,9 @@ int dmirror_stats(struct dmirror *m, struct hmm_dmirror_stats *arg)
 	return 0;
 }
 
-int dmirror_chunk_add(struct dmirror *m, struct hmm_dmirror_chunk *arg)
+int dmirror_chunk_add(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_chunk *arg = &args->chunk;
 	struct dmirror_device *device = m->device;
 	unsigned long first_pfn;
 	int ret;
@@ -147,8 +152,9 @@ int dmirror_chunk_add(struct dmirror *m, struct hmm_dmirror_chunk *arg)
 	return 0;
 }
 
-int dmirror_chunk_remove(struct dmirror *m, struct hmm_dmirror_chunk *arg)
+int dmirror_chunk_remove(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_chunk *arg = &args->chunk;
 	unsigned long left = 0;
 	int ret;
 
@@ -160,8 +166,9 @@ int dmirror_chunk_remove(struct dmirror *m, struct hmm_dmirror_chunk *arg)
 	return ret;
 }
 
-int dmirror_unplug(struct dmirror *m, struct hmm_dmirror_unplug *arg)
+int dmirror_unplug(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_unplug *arg = &args->unplug;
 	struct dmirror_device *device = m->device;
 	bool replug = arg->flags & HMM_DMIRROR_UNPLUG_REPLUG;
 	int ret = 0;

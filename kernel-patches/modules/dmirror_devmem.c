@@ -51,8 +51,9 @@ static int read_address(struct dmirror *m, unsigned long addr, void *buffer, u64
 	return ret;
 }
 
-int dmirror_devmem_read(struct dmirror *m, struct hmm_dmirror_devmem *arg)
+int dmirror_devmem_read(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_devmem *arg = &args->devmem;
 	bool by_pfn = arg->flags & HMM_DMIRROR_DEVMEM_PFN;
 	u8 __user *user = u64_to_user_ptr(arg->ptr);
 	u64 __user *user_pfns = u64_to_user_ptr(arg->pfns);

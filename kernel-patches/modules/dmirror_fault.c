@@ -80,7 +80,8 @@ static int look_and_lock(struct dmirror *m, struct dmirror_step *step, enum dmir
 		ret = look_once(step, how);
 		if (!ret) {
 			mutex_lock(&m->lock);
-			if (!mmu_interval_read_retry(&m->notifier, step->range.notifier_seq))
+			if (!mmu_interval_read_retry(step->range.notifier,
+						     step->range.notifier_seq))
 				return 0;
 			mutex_unlock(&m->lock);
 		} else if (ret != -EBUSY) {
@@ -113,6 +114,7 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 {
 	unsigned long addr, *pfn = step->pfns;
 	unsigned int index = dmirror_leaf_index(step->range.start);
+	unsigned long writable;
 	struct page *page;
 	int ret = 0;
 
@@ -127,16 +129,17 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 			ret = ret ?: -ENOENT;
 			continue;
 		}
-		leaf->entry[index] = dmirror_pte(page, *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0);
+		writable = *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0;
+		leaf->entry[index] = dmirror_pte(page, writable);
 	}
 	return ret;
 }
 
 /*
  * Maps a range for the device. Returns 0; -EFAULT for a page that is not there or
- * may not be accessed, also when the address space has gone; -EPERM for a write to a read-only
- * mapping; -ENOENT, see DMIRROR_MAP_OURS; -EBUSY when invalidations did not let up
- * for a second; -EINTR; -ENOMEM. What came before an error is mapped.
+ * may not be accessed, also when the address space has gone; -EPERM for a write
+ * to a read-only mapping; -ENOENT, see DMIRROR_MAP_OURS; -EBUSY when invalidations
+ * did not let up for a second; -EINTR; -ENOMEM. What came before an error is mapped.
  */
 int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 		  enum dmirror_fault how)
@@ -186,14 +189,44 @@ int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 	return ret;
 }
 
+/**
+ * struct dmirror_look - a notifier for a range that is only looked at
+ * @notifier: covers that range, so that changes elsewhere do not disturb the look
+ * @m: whose range it is
+ */
+struct dmirror_look {
+	struct mmu_interval_notifier notifier;
+	struct dmirror *m;
+};
+
+/* The table is the business of the descriptor's own notifier. */
+static bool look_invalidate(struct mmu_interval_notifier *notifier,
+			    const struct mmu_notifier_range *range, unsigned long cur_seq)
+{
+	struct dmirror *m = container_of(notifier, struct dmirror_look, notifier)->m;
+
+	if (mmu_notifier_range_blockable(range))
+		mutex_lock(&m->lock);
+	else if (!mutex_trylock(&m->lock))
+		return false;
+	mmu_interval_set_seq(notifier, cur_seq);
+	mutex_unlock(&m->lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops look_ops = {
+	.invalidate = look_invalidate,
+};
+
 /*
  * Calls @fn under the lock for every page of a range, with what hmm_range_fault()
  * says without faulting anything in. The caller holds a reference to the mm, and
- * the range lies in one leaf. Returns 0, -EBUSY, -EINTR or -ENOMEM.
+ * the range lies in one leaf. Returns 0, -EBUSY, -EINTR, -EINVAL or -ENOMEM.
  */
 int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,
 		 dmirror_look_fn fn, void *arg)
 {
+	struct dmirror_look look = { .m = m };
 	struct dmirror_step *step;
 	unsigned long addr, *pfn;
 	int ret;
@@ -201,6 +234,11 @@ int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,
 	step = step_alloc(m, 0);
 	if (!step)
 		return -ENOMEM;
+	ret = mmu_interval_notifier_insert(&look.notifier, m->notifier.mm, start,
+					   end - start, &look_ops);
+	if (ret)
+		goto out;
+	step->range.notifier = &look.notifier;
 	step->range.start = start;
 	step->range.end = end;
 	ret = look_and_lock(m, step, DMIRROR_MAP_OURS);
@@ -210,6 +248,8 @@ int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,
 			fn(m, addr, *pfn++, arg);
 		mutex_unlock(&m->lock);
 	}
+	mmu_interval_notifier_remove(&look.notifier);
+out:
 	kfree(step);
 	return ret;
 }

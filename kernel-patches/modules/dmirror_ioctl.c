@@ -9,44 +9,6 @@
 
 #define DMIRROR_FIRST_OWN	0x20
 
-union dmirror_arg {
-	struct {
-		u32 size;
-		u32 flags;
-	};
-	struct hmm_dmirror_info info;
-	struct hmm_dmirror_migrate migrate;
-	struct hmm_dmirror_evict evict;
-	struct hmm_dmirror_inject inject;
-	struct hmm_dmirror_stats stats;
-	struct hmm_dmirror_devmem devmem;
-	struct hmm_dmirror_atomic atomic;
-	struct hmm_dmirror_pin pin;
-	struct hmm_dmirror_unpin unpin;
-	struct hmm_dmirror_chunk chunk;
-	struct hmm_dmirror_unplug unplug;
-};
-
-/* One function of the right type for each request, made of the one that does it. */
-#define DMIRROR_REQUEST(name, fn, member)				\
-static int name(struct dmirror *m, union dmirror_arg *arg)		\
-{									\
-	return fn(m, &arg->member);					\
-}
-
-DMIRROR_REQUEST(do_info, dmirror_info, info)
-DMIRROR_REQUEST(do_migrate2, dmirror_migrate2, migrate)
-DMIRROR_REQUEST(do_evict, dmirror_evict, evict)
-DMIRROR_REQUEST(do_inject, dmirror_inject, inject)
-DMIRROR_REQUEST(do_stats, dmirror_stats, stats)
-DMIRROR_REQUEST(do_devmem_read, dmirror_devmem_read, devmem)
-DMIRROR_REQUEST(do_atomic, dmirror_atomic, atomic)
-DMIRROR_REQUEST(do_pin, dmirror_pin, pin)
-DMIRROR_REQUEST(do_unpin, dmirror_unpin, unpin)
-DMIRROR_REQUEST(do_chunk_add, dmirror_chunk_add, chunk)
-DMIRROR_REQUEST(do_chunk_remove, dmirror_chunk_remove, chunk)
-DMIRROR_REQUEST(do_unplug, dmirror_unplug, unplug)
-
 /**
  * struct dmirror_request - one of this project's own requests
  * @fn: does it
@@ -56,63 +18,63 @@ DMIRROR_REQUEST(do_unplug, dmirror_unplug, unplug)
  * @always_copied: the argument goes back to the caller also after an error
  */
 struct dmirror_request {
-	int (*fn)(struct dmirror *m, union dmirror_arg *arg);
+	int (*fn)(struct dmirror *m, union dmirror_arg *args);
 	u32 size;
 	u32 flags;
 	bool on_device;
 	bool always_copied;
 };
 
-#define DMIRROR_AT(command)	[_IOC_NR(command) - DMIRROR_FIRST_OWN]
+#define DMIRROR_AT(command)	(_IOC_NR(command) - DMIRROR_FIRST_OWN)
 
 static const struct dmirror_request requests[] = {
-	DMIRROR_AT(HMM_DMIRROR_INFO) = {
-		.fn = do_info, .size = sizeof(struct hmm_dmirror_info),
+	[DMIRROR_AT(HMM_DMIRROR_INFO)] = {
+		.fn = dmirror_info, .size = sizeof(struct hmm_dmirror_info),
 	},
-	DMIRROR_AT(HMM_DMIRROR_MIGRATE2) = {
-		.fn = do_migrate2, .size = sizeof(struct hmm_dmirror_migrate),
+	[DMIRROR_AT(HMM_DMIRROR_MIGRATE2)] = {
+		.fn = dmirror_migrate2, .size = sizeof(struct hmm_dmirror_migrate),
 		.flags = HMM_DMIRROR_MIGRATE_DEVICE | HMM_DMIRROR_MIGRATE_SYSTEM |
 			 HMM_DMIRROR_MIGRATE_PREFAULT,
 		.on_device = true,
 	},
-	DMIRROR_AT(HMM_DMIRROR_EVICT) = {
-		.fn = do_evict, .size = sizeof(struct hmm_dmirror_evict),
+	[DMIRROR_AT(HMM_DMIRROR_EVICT)] = {
+		.fn = dmirror_evict, .size = sizeof(struct hmm_dmirror_evict),
 		.flags = HMM_DMIRROR_EVICT_ALL,
 		.on_device = true, .always_copied = true,
 	},
-	DMIRROR_AT(HMM_DMIRROR_INJECT) = {
-		.fn = do_inject, .size = sizeof(struct hmm_dmirror_inject),
+	[DMIRROR_AT(HMM_DMIRROR_INJECT)] = {
+		.fn = dmirror_inject, .size = sizeof(struct hmm_dmirror_inject),
 		.flags = HMM_DMIRROR_INJECT_LOST | HMM_DMIRROR_INJECT_FAULT_SIGBUS,
 	},
-	DMIRROR_AT(HMM_DMIRROR_STATS) = {
-		.fn = do_stats, .size = sizeof(struct hmm_dmirror_stats),
+	[DMIRROR_AT(HMM_DMIRROR_STATS)] = {
+		.fn = dmirror_stats, .size = sizeof(struct hmm_dmirror_stats),
 		.flags = HMM_DMIRROR_STATS_RESET,
 	},
-	DMIRROR_AT(HMM_DMIRROR_DEVMEM_READ) = {
-		.fn = do_devmem_read, .size = sizeof(struct hmm_dmirror_devmem),
+	[DMIRROR_AT(HMM_DMIRROR_DEVMEM_READ)] = {
+		.fn = dmirror_devmem_read, .size = sizeof(struct hmm_dmirror_devmem),
 		.flags = HMM_DMIRROR_DEVMEM_PFN,
 		.on_device = true,
 	},
-	DMIRROR_AT(HMM_DMIRROR_DEV_ATOMIC) = {
-		.fn = do_atomic, .size = sizeof(struct hmm_dmirror_atomic),
+	[DMIRROR_AT(HMM_DMIRROR_DEV_ATOMIC)] = {
+		.fn = dmirror_atomic, .size = sizeof(struct hmm_dmirror_atomic),
 		.on_device = true,
 	},
-	DMIRROR_AT(HMM_DMIRROR_PIN) = {
-		.fn = do_pin, .size = sizeof(struct hmm_dmirror_pin),
+	[DMIRROR_AT(HMM_DMIRROR_PIN)] = {
+		.fn = dmirror_pin, .size = sizeof(struct hmm_dmirror_pin),
 		.flags = HMM_DMIRROR_PIN_WRITE | HMM_DMIRROR_PIN_LONGTERM,
 	},
-	DMIRROR_AT(HMM_DMIRROR_UNPIN) = {
-		.fn = do_unpin, .size = sizeof(struct hmm_dmirror_unpin),
+	[DMIRROR_AT(HMM_DMIRROR_UNPIN)] = {
+		.fn = dmirror_unpin, .size = sizeof(struct hmm_dmirror_unpin),
 	},
-	DMIRROR_AT(HMM_DMIRROR_CHUNK_ADD) = {
-		.fn = do_chunk_add, .size = sizeof(struct hmm_dmirror_chunk),
+	[DMIRROR_AT(HMM_DMIRROR_CHUNK_ADD)] = {
+		.fn = dmirror_chunk_add, .size = sizeof(struct hmm_dmirror_chunk),
 	},
-	DMIRROR_AT(HMM_DMIRROR_CHUNK_REMOVE) = {
-		.fn = do_chunk_remove, .size = sizeof(struct hmm_dmirror_chunk),
+	[DMIRROR_AT(HMM_DMIRROR_CHUNK_REMOVE)] = {
+		.fn = dmirror_chunk_remove, .size = sizeof(struct hmm_dmirror_chunk),
 		.always_copied = true,
 	},
-	DMIRROR_AT(HMM_DMIRROR_UNPLUG) = {
-		.fn = do_unplug, .size = sizeof(struct hmm_dmirror_unplug),
+	[DMIRROR_AT(HMM_DMIRROR_UNPLUG)] = {
+		.fn = dmirror_unplug, .size = sizeof(struct hmm_dmirror_unplug),
 		.flags = HMM_DMIRROR_UNPLUG_SURPRISE | HMM_DMIRROR_UNPLUG_REPLUG,
 	},
 };
@@ -131,9 +93,9 @@ static u64 known_commands(void)
 
 static long own_request(struct dmirror *m, unsigned int command, void __user *user)
 {
-	unsigned int index = _IOC_NR(command) - DMIRROR_FIRST_OWN;
+	unsigned int index = DMIRROR_AT(command);
 	const struct dmirror_request *request;
-	union dmirror_arg arg = {};
+	union dmirror_arg args = {};
 	u32 size;
 	int ret;
 
@@ -145,18 +107,18 @@ static long own_request(struct dmirror *m, unsigned int command, void __user *us
 	/* The number says the size as well; both are the caller's. */
 	if (size != _IOC_SIZE(command) || size < request->size || size > PAGE_SIZE)
 		return -EINVAL;
-	ret = copy_struct_from_user(&arg, request->size, user, size);
+	ret = copy_struct_from_user(&args, request->size, user, size);
 	if (ret)
 		return ret;
-	arg.size = size;
-	if (arg.flags & ~request->flags)
+	args.size = size;
+	if (args.flags & ~request->flags)
 		return -EINVAL;
 	if (request->on_device && hmm_devmem_is_lost(m->device->dm))
 		return -ENODEV;
-	ret = request->fn(m, &arg);
-	if (index == _IOC_NR(HMM_DMIRROR_INFO) - DMIRROR_FIRST_OWN)
-		arg.info.commands = known_commands();
-	if ((!ret || request->always_copied) && copy_to_user(user, &arg, request->size))
+	ret = request->fn(m, &args);
+	if (index == DMIRROR_AT(HMM_DMIRROR_INFO))
+		args.info.commands = known_commands();
+	if ((!ret || request->always_copied) && copy_to_user(user, &args, request->size))
 		return -EFAULT;
 	return ret;
 }

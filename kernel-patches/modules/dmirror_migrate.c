@@ -146,8 +146,9 @@ static int migrate_part(struct dmirror *m, unsigned long start, unsigned long en
 	return ret;
 }
 
-int dmirror_migrate2(struct dmirror *m, struct hmm_dmirror_migrate *arg)
+int dmirror_migrate2(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_migrate *arg = &args->migrate;
 	u32 way = arg->flags & (HMM_DMIRROR_MIGRATE_DEVICE | HMM_DMIRROR_MIGRATE_SYSTEM);
 	u8 __user *user = u64_to_user_ptr(arg->ptr);
 	struct dmirror_verdicts *verdicts;

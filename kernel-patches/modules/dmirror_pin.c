@@ -23,25 +23,33 @@ static long pin_range(struct mm_struct *mm, unsigned long addr, unsigned int gup
 		      struct dmirror_pinned *pinned)
 {
 	unsigned long done = 0;
+	long got = 0;
 	int locked;
-	long got;
 
 	while (done < pinned->npages) {
-		locked = 0;
+		if (mmap_read_lock_killable(mm)) {
+			got = -EINTR;
+			break;
+		}
+		locked = 1;
 		got = pin_user_pages_remote(mm, addr + (done << PAGE_SHIFT),
 					    pinned->npages - done, gup_flags,
 					    pinned->pages + done, &locked);
-		if (got <= 0) {
-			unpin_user_pages(pinned->pages, done);
-			return got ?: -EFAULT;
-		}
+		if (locked)
+			mmap_read_unlock(mm);
+		if (got <= 0)
+			break;
 		done += got;
 	}
-	return 0;
+	if (done == pinned->npages)
+		return 0;
+	unpin_user_pages(pinned->pages, done);
+	return got ?: -EFAULT;
 }
 
-int dmirror_pin(struct dmirror *m, struct hmm_dmirror_pin *arg)
+int dmirror_pin(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_pin *arg = &args->pin;
 	struct dmirror_pinned *pinned;
 	unsigned int gup_flags = 0;
 	unsigned long i, end;
@@ -91,8 +99,9 @@ int dmirror_pin(struct dmirror *m, struct hmm_dmirror_pin *arg)
 	return 0;
 }
 
-int dmirror_unpin(struct dmirror *m, struct hmm_dmirror_unpin *arg)
+int dmirror_unpin(struct dmirror *m, union dmirror_arg *args)
 {
+	struct hmm_dmirror_unpin *arg = &args->unpin;
 	struct dmirror_pinned *pinned;
 
 	if (arg->reserved)

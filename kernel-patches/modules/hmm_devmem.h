@@ -35,7 +35,7 @@
 
 /* Memory is managed in blocks of PMD size, the one size of a large folio. */
 #define HMM_DEVMEM_BLOCK_ORDER	(PMD_SHIFT - PAGE_SHIFT)
-#define HMM_DEVMEM_BLOCK_PAGES	(1U << HMM_DEVMEM_BLOCK_ORDER)
+#define HMM_DEVMEM_BLOCK_PAGES	((unsigned int)PTRS_PER_PTE)
 
 /* Most entries that copy, clear and invalidate are called with. */
 #define HMM_DEVMEM_BATCH	HMM_DEVMEM_BLOCK_PAGES
@@ -206,6 +206,8 @@ int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
  * @page: any page that the caller keeps from being freed
  *
  * Other drivers' pages may be asked about: only the pagemap's owner is read.
+ *
+ * Return: true for a page of one of the device's chunks.
  */
 static inline bool hmm_devmem_page_is_ours(const struct hmm_devmem *dm,
 					   const struct page *page)
@@ -216,6 +218,8 @@ static inline bool hmm_devmem_page_is_ours(const struct hmm_devmem *dm,
 /**
  * hmm_devmem_page_chunk() - the chunk of a page that is a driver's own
  * @page: a page of a chunk
+ *
+ * Return: the chunk.
  */
 static inline struct hmm_devmem_chunk *hmm_devmem_page_chunk(const struct page *page)
 {

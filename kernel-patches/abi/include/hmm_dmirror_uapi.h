@@ -99,7 +99,7 @@ struct hmm_dmirror_cmd {
  * way to the device (a huge page then moves in small ones), of system memory on
  * the way back (MIGRATE_TO_SYS: ENOMEM).
  */
-#define HMM_DMIRROR_FLAG_FAIL_ALLOC	(1ULL << 0)
+#define HMM_DMIRROR_FLAG_FAIL_ALLOC	0x1ULL
 
 /*
  * One byte of SNAPSHOT. ERROR stands alone. Otherwise bits 4 to 7 name what backs
@@ -152,10 +152,11 @@ struct hmm_dmirror_info {
 	__u32 large_pages;	/* (out) pages in a large folio, 1: the device has none */
 	__u64 table_bytes;	/* (out) memory of this descriptor's device page table */
 };
+
 #define HMM_DMIRROR_INFO		_IOWR('H', 0x20, struct hmm_dmirror_info)
 #define HMM_DMIRROR_VERSION		1
-#define HMM_DMIRROR_STATE_LOST		(1U << 0) /* nothing can be copied */
-#define HMM_DMIRROR_STATE_UNPLUGGED	(1U << 1) /* memory has been taken away */
+#define HMM_DMIRROR_STATE_LOST		0x1U /* nothing can be copied */
+#define HMM_DMIRROR_STATE_UNPLUGGED	0x2U /* memory has been taken away */
 
 /*
  * MIGRATE2: move a range and say what became of each page. Not moving is no error.
@@ -169,10 +170,11 @@ struct hmm_dmirror_migrate {
 	__u64 ptr;		/* (in) npages bytes for HMM_DMIRROR_PAGE_*, or 0 */
 	__u64 counts[16];	/* (out) pages for each HMM_DMIRROR_PAGE_* */
 };
+
 #define HMM_DMIRROR_MIGRATE2		_IOWR('H', 0x21, struct hmm_dmirror_migrate)
-#define HMM_DMIRROR_MIGRATE_DEVICE	(1U << 0) /* to this device */
-#define HMM_DMIRROR_MIGRATE_SYSTEM	(1U << 1) /* this device's pages to system memory */
-#define HMM_DMIRROR_MIGRATE_PREFAULT	(1U << 2) /* fault the range in first */
+#define HMM_DMIRROR_MIGRATE_DEVICE	0x1U /* to this device */
+#define HMM_DMIRROR_MIGRATE_SYSTEM	0x2U /* this device's pages to system memory */
+#define HMM_DMIRROR_MIGRATE_PREFAULT	0x4U /* fault the range in first */
 
 /* What became of a page. */
 enum {
@@ -202,8 +204,9 @@ struct hmm_dmirror_evict {
 	__u32 reserved;		/* (in) 0 */
 	__u64 evicted;		/* (out) pages that moved */
 };
+
 #define HMM_DMIRROR_EVICT		_IOWR('H', 0x22, struct hmm_dmirror_evict)
-#define HMM_DMIRROR_EVICT_ALL		(1U << 0) /* every page of the device */
+#define HMM_DMIRROR_EVICT_ALL		0x1U /* every page of the device */
 
 /*
  * INJECT: make the device fail. Replaces all that was set before, for everyone who
@@ -217,9 +220,10 @@ struct hmm_dmirror_inject {
 	__u32 copy_delay_us;	/* (in) microseconds before each batch is copied, at most 1000000 */
 	__u32 notifier_delay_us; /* (in) before each invalidation that may sleep, at most 1000000 */
 };
+
 #define HMM_DMIRROR_INJECT		_IOWR('H', 0x23, struct hmm_dmirror_inject)
-#define HMM_DMIRROR_INJECT_LOST		(1U << 0) /* the device is lost: nothing can be copied */
-#define HMM_DMIRROR_INJECT_FAULT_SIGBUS	(1U << 1) /* a CPU fault for a private page: SIGBUS */
+#define HMM_DMIRROR_INJECT_LOST		0x1U /* the device is lost: nothing can be copied */
+#define HMM_DMIRROR_INJECT_FAULT_SIGBUS	0x2U /* a CPU fault for a private page: SIGBUS */
 
 /*
  * STATS: what the device has done since the driver was loaded or since RESET.
@@ -241,8 +245,9 @@ struct hmm_dmirror_stats {
 	__u64 max_fault_ns;	/* (out) longest device fault, in nanoseconds */
 	__u64 invalidations[8];	/* (out) by event, HMM_DMIRROR_EVENT_* */
 };
+
 #define HMM_DMIRROR_STATS		_IOWR('H', 0x24, struct hmm_dmirror_stats)
-#define HMM_DMIRROR_STATS_RESET		(1U << 0) /* set to zero after reading */
+#define HMM_DMIRROR_STATS_RESET		0x1U /* set to zero after reading */
 
 /* Why the CPU's page table changed, as the kernel says it. */
 enum {
@@ -268,8 +273,9 @@ struct hmm_dmirror_devmem {
 	__u64 ptr;		/* (in) receives npages * page size bytes */
 	__u64 pfns;		/* (in) receives npages 64-bit frame numbers, or 0 */
 };
+
 #define HMM_DMIRROR_DEVMEM_READ		_IOWR('H', 0x25, struct hmm_dmirror_devmem)
-#define HMM_DMIRROR_DEVMEM_PFN		(1U << 0) /* addr is a frame number */
+#define HMM_DMIRROR_DEVMEM_PFN		0x1U /* addr is a frame number */
 
 /*
  * DEV_ATOMIC: the device does one atomic operation on a 64-bit word.
@@ -284,6 +290,7 @@ struct hmm_dmirror_atomic {
 	__u64 compare;		/* (in) for CMPXCHG: the value expected; else 0 */
 	__u64 old;		/* (out) the value before */
 };
+
 #define HMM_DMIRROR_DEV_ATOMIC		_IOWR('H', 0x26, struct hmm_dmirror_atomic)
 enum {
 	HMM_DMIRROR_ATOMIC_FETCH_ADD	= 0,
@@ -306,9 +313,10 @@ struct hmm_dmirror_pin {
 	__u64 system;		/* (out) pages of system memory */
 	__u64 coherent;		/* (out) pages of a device's coherent memory */
 };
+
 #define HMM_DMIRROR_PIN			_IOWR('H', 0x2d, struct hmm_dmirror_pin)
-#define HMM_DMIRROR_PIN_WRITE		(1U << 0) /* for writing */
-#define HMM_DMIRROR_PIN_LONGTERM	(1U << 1) /* for long: no coherent memory */
+#define HMM_DMIRROR_PIN_WRITE		0x1U /* for writing */
+#define HMM_DMIRROR_PIN_LONGTERM	0x2U /* for long: no coherent memory */
 #define HMM_DMIRROR_PIN_PAGES		65536
 
 /* UNPIN: let go of what PIN holds. */
@@ -318,6 +326,7 @@ struct hmm_dmirror_unpin {
 	__u32 handle;		/* (in) from PIN */
 	__u32 reserved;		/* (in) 0 */
 };
+
 #define HMM_DMIRROR_UNPIN		_IOWR('H', 0x2e, struct hmm_dmirror_unpin)
 
 /*
@@ -333,6 +342,7 @@ struct hmm_dmirror_chunk {
 	__u32 reserved;		/* (in) 0 */
 	__u64 left;		/* (out) CHUNK_REMOVE: pages still in use, also after EBUSY */
 };
+
 #define HMM_DMIRROR_CHUNK_ADD		_IOWR('H', 0x2f, struct hmm_dmirror_chunk)
 /* CHUNK_REMOVE: move its pages away and take it from the device. */
 #define HMM_DMIRROR_CHUNK_REMOVE	_IOWR('H', 0x30, struct hmm_dmirror_chunk)
@@ -347,9 +357,10 @@ struct hmm_dmirror_unplug {
 	__u32 timeout_ms;	/* (in) for each chunk, as for EVICT; 0 with REPLUG */
 	__u32 reserved;		/* (in) 0 */
 };
+
 #define HMM_DMIRROR_UNPLUG		_IOWR('H', 0x31, struct hmm_dmirror_unplug)
-#define HMM_DMIRROR_UNPLUG_SURPRISE	(1U << 0)
-#define HMM_DMIRROR_UNPLUG_REPLUG	(1U << 1)
+#define HMM_DMIRROR_UNPLUG_SURPRISE	0x1U
+#define HMM_DMIRROR_UNPLUG_REPLUG	0x2U
 
 /* Kinds of device memory, INFO's type. */
 enum {
@@ -396,17 +407,22 @@ _Static_assert(sizeof(struct hmm_dmirror_inject) == 32, "no padding");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, alloc_nth) == 8, "alloc_nth");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, copy_nth) == 16, "copy_nth");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, copy_delay_us) == 24, "copy_delay_us");
-_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, notifier_delay_us) == 28, "notifier_delay_us");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, notifier_delay_us) == 28,
+	       "notifier_delay_us");
 
 _Static_assert(sizeof(struct hmm_dmirror_stats) == 168, "no padding");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, cpu_faults) == 8, "cpu_faults");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, device_faults) == 16, "device_faults");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, retries) == 24, "retries");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, evicted) == 32, "evicted");
-_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, batches_to_device) == 40, "batches_to_device");
-_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, batches_to_system) == 48, "batches_to_system");
-_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_to_device) == 56, "pages_to_device");
-_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_to_system) == 64, "pages_to_system");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, batches_to_device) == 40,
+	       "batches_to_device");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, batches_to_system) == 48,
+	       "batches_to_system");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_to_device) == 56,
+	       "pages_to_device");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_to_system) == 64,
+	       "pages_to_system");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, pages_cleared) == 72, "pages_cleared");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, copy_errors) == 80, "copy_errors");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, max_copy_ns) == 88, "max_copy_ns");
