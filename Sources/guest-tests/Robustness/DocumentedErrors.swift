@@ -2,7 +2,7 @@
 import DeviceMirror
 import Glibc
 
-/// What a command may be refused with, as the driver's documentation has it.
+/// What a command may be refused with, as docs/driver-abi.md has it.
 enum DocumentedErrors {
     /// The numbers of all commands that there are.
     static let commands: [(number: UInt8, name: String)] = [
@@ -24,7 +24,7 @@ enum DocumentedErrors {
             case 0x02: [.noEntry, .noMemory, .busy, .noDevice]
             case 0x03: [.noMemory, .noDevice]
             case 0x04: [.noMemory, .busy]
-            case 0x05: [.noMemory, .busy, .notSupported, .noDevice]
+            case 0x05: [.noMemory, .busy, .notSupported, .noEntry, .noDevice]
             case 0x06: [.notPermitted]
             case 0x07: [.busy, .noMemory]
             case 0x21: [.noMemory, .busy, .noDevice]
