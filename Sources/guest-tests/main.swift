@@ -9,7 +9,7 @@ let tests =
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
-    + devmemAtomicTests + devmemModuleTests
+    + devmemAtomicTests + devmemArgumentTests + devmemModuleTests
     + faultKindTests + faultErrorTests + faultUnplugTests + robustnessTests
 let registry: TestRegistry
 do {

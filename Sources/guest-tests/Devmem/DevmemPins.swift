@@ -74,8 +74,9 @@ let devmemPinTests: [GuestTest] =
         let process = try Child { parent in
             let own = try MappedBuffer.filled(pages: 16, seed: 2)
             let device = try memory.open()
-            let held = try device.pin(own.range)
-            expectEqual(held.systemPages, 16, "the child's pages are held")
+            try device.take(own.range, seed: 2)
+            let held = try device.pin(own.range, .write)
+            expectEqual(held.coherentPages, memory == .coherent ? 16 : 0, "the child's pages are held")
             // Without the owners' clean-up: the last close of the file has to let go.
             exitNow()
         }
