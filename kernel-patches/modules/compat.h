@@ -17,7 +17,7 @@
 
 /* Device-private folios of PMD size came with 6.19, and with them another set of helpers. */
 #if COMPAT_BASE >= 619
-#define COMPAT_LARGE_DEVICE_FOLIOS	IS_ENABLED(CONFIG_ARCH_ENABLE_THP_MIGRATION)
+#define COMPAT_LARGE_DEVICE_FOLIOS	thp_migration_supported()
 #define COMPAT_SELECT_COMPOUND		MIGRATE_VMA_SELECT_COMPOUND
 #define COMPAT_PFN_COMPOUND		MIGRATE_PFN_COMPOUND
 

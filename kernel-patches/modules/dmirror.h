@@ -22,7 +22,9 @@
 /* Size of a chunk of memory that the device gets by itself. */
 #define DMIRROR_CHUNK_PAGES	((256UL << 20) >> PAGE_SHIFT)
 /* Pages that a request copies from or to its caller at once. */
-#define DMIRROR_SLICE		64UL
+#define DMIRROR_SLICE		512UL
+/* Attempts, and at least a second, before a look at the CPU's page table gives up. */
+#define DMIRROR_ATTEMPTS	16
 /* How long pages in use are waited for when nobody says how long. */
 #define DMIRROR_TIMEOUT		(10 * HZ)
 

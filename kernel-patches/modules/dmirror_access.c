@@ -4,8 +4,8 @@
  */
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
-#include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #include "dmirror.h"
 
@@ -107,7 +107,7 @@ static int transfer(struct dmirror *m, struct hmm_dmirror_cmd *cmd, enum dmirror
 	void *buffer;
 	int ret = 0;
 
-	buffer = kvmalloc(min_t(u64, cmd->npages, DMIRROR_SLICE) << PAGE_SHIFT, GFP_KERNEL);
+	buffer = vmalloc(min_t(u64, cmd->npages, DMIRROR_SLICE) << PAGE_SHIFT);
 	if (!buffer)
 		return -ENOMEM;
 	if (how != DMIRROR_MAP_OURS) {
@@ -131,7 +131,7 @@ static int transfer(struct dmirror *m, struct hmm_dmirror_cmd *cmd, enum dmirror
 		}
 		cmd->cpages += n;
 	}
-	kvfree(buffer);
+	vfree(buffer);
 	return min(ret, 0);
 }
 

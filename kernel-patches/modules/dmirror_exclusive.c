@@ -14,6 +14,7 @@ static int exclusive_page(struct dmirror *m, unsigned long addr, struct dmirror_
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
 	struct mm_struct *mm = m->notifier.mm;
+	unsigned int attempts = 0;
 	unsigned long seq;
 	struct page *page;
 	bool valid;
@@ -47,7 +48,7 @@ static int exclusive_page(struct dmirror *m, unsigned long addr, struct dmirror_
 		put_page(page);
 		if (valid)
 			return 0;
-	} while (time_before(jiffies, deadline));
+	} while (++attempts < DMIRROR_ATTEMPTS || time_before(jiffies, deadline));
 	return -EBUSY;
 }
 

@@ -70,6 +70,7 @@ static int look_once(struct dmirror_step *step, enum dmirror_fault how)
 static int look_and_lock(struct dmirror *m, struct dmirror_step *step, enum dmirror_fault how)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
+	unsigned int attempts = 0;
 	int ret;
 
 	for (;;) {
@@ -88,7 +89,8 @@ static int look_and_lock(struct dmirror *m, struct dmirror_step *step, enum dmir
 			return ret;
 		}
 		dmirror_count(m->device, DMIRROR_RETRIES, 1);
-		if (time_after(jiffies, deadline))
+		/* A busy machine may need all the time for one attempt. */
+		if (++attempts >= DMIRROR_ATTEMPTS && time_after(jiffies, deadline))
 			return -EBUSY;
 		cond_resched();
 	}
