@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
+import Glibc
 import GuestTestKit
 import Synchronization
 
@@ -166,7 +167,7 @@ let devmemChunkTests: [GuestTest] =
                 for round in 0..<25 where !isOver.load(ordering: .acquiring) {
                     try mirror.exchangeMemory(memory, small: round % 2 == 0)
                     let before = trips.load(ordering: .relaxed)
-                    while trips.load(ordering: .relaxed) == before, !isOver.load(ordering: .acquiring) {}
+                    while trips.load(ordering: .relaxed) == before, !isOver.load(ordering: .acquiring) { sched_yield() }
                 }
                 return
             }
