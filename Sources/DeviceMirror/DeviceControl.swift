@@ -70,7 +70,9 @@ extension MirrorDevice {
         try perform(.inject, hmm_dmirror_ioctl_inject, &argument, file, line)
     }
 
-    /// Adds memory to the device. Coherent memory has one place only: it is added whole, after it was removed.
+    /// Adds memory to the device.
+    ///
+    /// Coherent memory has one place only: it is added whole, after it was removed.
     ///
     /// - Parameter pages: a multiple of those in 2 MiB, at most those in 1 GiB.
     /// - Throws: `busy` when coherent memory is there already, `noDevice` while the device is lost or unplugged,

@@ -189,7 +189,7 @@ let devmemFailureTests: [GuestTest] =
         buffer.range.expectZero("every page reads as zero")
     }
 
-/// Repeats a step with the first, the second, the third ... allocation failing, until it says that none did.
+/// Repeats a step with the first allocation failing, with the second one, and so on, until it says that none did.
 private func eachFailure(_ step: (_ nth: Int) throws -> Bool) throws {
     for nth in 1...1000 {
         if try step(nth) {

@@ -92,7 +92,7 @@ enum Access: String, CaseIterable, Sendable {
         }
     }
 
-    /// The words of the page once threads 0, 1, 2 ... have touched it.
+    /// The words of the page once threads from number 0 on have touched it.
     func words(ofPage number: Int, threads: Int) -> [UInt64] {
         var words = (0..<PagePattern.wordsPerPage).map { PagePattern.word(seed: 1, page: number, word: $0) }
         switch self {

@@ -126,8 +126,9 @@ extension Child {
     }
 }
 
-/// Changes something that requests rely on. Some of it cannot be done at times, which is no failure.
+/// Changes something that requests rely on.
 ///
+/// Some of it cannot be done at times, which is no failure.
 /// Nothing else maps memory as small as the hole meanwhile, so that nothing else comes to lie in it.
 private func disturb(
     _ arena: borrowing MappedBuffer, _ targets: borrowing Targets, _ controls: borrowing ControlDevices,
