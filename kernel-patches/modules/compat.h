@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What differs between the kernels these modules are built for, 6.12 to 7.3.
+ * What differs between the kernels these modules are built for, 6.1 to 7.3.
  * No other file looks at COMPAT_BASE, the base's version as Kbuild makes it:
  * 612 for 6.12, 702 for 7.2.
  */
@@ -121,6 +121,18 @@ static inline struct page *compat_make_exclusive(struct mm_struct *mm,
 	return ret == 1 && page ? page : ERR_PTR(-EBUSY);
 }
 #endif
+
+/* Pins pages of another address space, whose mmap_lock is held throughout. */
+static inline long compat_pin_pages(struct mm_struct *mm, unsigned long addr,
+				    unsigned long n, unsigned int gup_flags,
+				    struct page **pages)
+{
+#if COMPAT_BASE >= 605
+	return pin_user_pages_remote(mm, addr, n, gup_flags, pages, NULL);
+#else
+	return pin_user_pages_remote(mm, addr, n, gup_flags, pages, NULL, NULL);
+#endif
+}
 
 /* hmm_range_fault() that takes the locks by itself came with 7.3. */
 #if COMPAT_BASE >= 703

@@ -21,7 +21,7 @@ static const struct dev_pagemap_ops devmem_pagemap_ops = {
 
 /**
  * hmm_devmem_create() - make a device's memory, still without a chunk
- * @name: of its regions in /proc/iomem; has to outlive them
+ * @name: of its regions in /proc/iomem, and in messages
  * @type: MEMORY_DEVICE_PRIVATE or MEMORY_DEVICE_COHERENT
  * @ops: the driver's functions
  * @private: for hmm_devmem_private()
@@ -39,7 +39,11 @@ struct hmm_devmem *hmm_devmem_create(const char *name, enum memory_type type,
 	dm = kzalloc(sizeof(*dm), GFP_KERNEL);
 	if (!dm)
 		return NULL;
-	dm->name = name;
+	dm->name = kstrdup(name, GFP_KERNEL);
+	if (!dm->name) {
+		kfree(dm);
+		return NULL;
+	}
 	dm->type = type;
 	dm->ops = ops;
 	dm->private = private;
@@ -281,7 +285,9 @@ void devmem_grow(struct hmm_devmem *dm, unsigned long wanted)
 	if (READ_ONCE(dm->nr_free) >= wanted || !READ_ONCE(dm->growth))
 		return;
 	mutex_lock(&dm->chunk_lock);
-	if (READ_ONCE(dm->nr_free) < wanted && dm->growth)
+	/* A chunk with one place only may be there already. */
+	if (READ_ONCE(dm->nr_free) < wanted && dm->growth &&
+	    !(dm->growth_start && find_chunk(dm, PHYS_PFN(dm->growth_start))))
 		add_chunk(dm, dm->growth_start, dm->growth, NULL);
 	mutex_unlock(&dm->chunk_lock);
 }
@@ -404,6 +410,7 @@ int hmm_devmem_destroy(struct hmm_devmem *dm, unsigned long timeout)
 	struct hmm_devmem_chunk *chunk;
 
 	if (!hmm_devmem_remove_all(dm, timeout)) {
+		kfree(dm->name);
 		kfree(dm);
 		return 0;
 	}

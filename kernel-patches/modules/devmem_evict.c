@@ -85,23 +85,23 @@ unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk 
 				 unsigned long index, unsigned long end,
 				 struct devmem_batch *batch)
 {
-	unsigned long pfn, moved = 0;
-	unsigned int n;
+	unsigned int n, mapped, step;
+	unsigned long moved = 0;
 
 	if (READ_ONCE(dm->lost))
 		return 0;
 	while ((n = devmem_next_live(chunk, &index, end))) {
-		pfn = chunk->first_pfn + index;
-		if (folio_test_large(page_folio(pfn_to_page(pfn)))) {
+		step = 1;
+		if (folio_test_large(page_folio(pfn_to_page(chunk->first_pfn + index)))) {
 			index = ALIGN_DOWN(index, HMM_DEVMEM_BLOCK_PAGES);
-			pfn = chunk->first_pfn + index;
 			n = HMM_DEVMEM_BLOCK_PAGES;
+			step = n;
 		}
-		n = mapped_run(pfn, n);
-		if (n)
-			moved += evict_run(dm, batch, pfn, n);
+		mapped = mapped_run(chunk->first_pfn + index, n);
+		if (mapped)
+			moved += evict_run(dm, batch, chunk->first_pfn + index, mapped);
 		/* Behind a page that cannot go, the rest of its run is next. */
-		index += n ?: 1;
+		index += max(mapped, step);
 		cond_resched();
 	}
 	return moved;

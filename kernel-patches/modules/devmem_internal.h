@@ -42,7 +42,8 @@ struct hmm_devmem_block {
  *	keeps the driver there.
  * @type: private or coherent
  * @private: the driver's
- * @name: of the memory region and in messages
+ * @name: of the memory regions and in messages; its own copy, because regions may
+ *	outlive the driver
  * @growth_start: see hmm_devmem_set_growth()
  * @growth: pages that a migration adds at once when memory runs out, or 0
  * @lost: the device cannot copy any more

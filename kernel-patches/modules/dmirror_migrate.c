@@ -139,6 +139,11 @@ static int migrate_part(struct dmirror *m, unsigned long start, unsigned long en
 		ret = 0;
 	if (ret)
 		return ret;
+	/* Nothing to look for when all went well. */
+	if (!memchr_inv(verdicts->byte, HMM_DEVMEM_MOVED, (end - start) >> PAGE_SHIFT)) {
+		memset(verdicts->byte, HMM_DMIRROR_PAGE_MOVED, (end - start) >> PAGE_SHIFT);
+		return 0;
+	}
 	if (!mmget_not_zero(m->notifier.mm))
 		return -EINVAL;
 	ret = dmirror_look(m, start, end, judge, verdicts);

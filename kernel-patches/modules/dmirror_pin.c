@@ -19,24 +19,22 @@ static void release(struct dmirror_pinned *pinned, unsigned long npages)
 	kvfree(pinned);
 }
 
+/* Pins one part after the other, so that mmap_lock is not held for the whole. */
 static long pin_range(struct mm_struct *mm, unsigned long addr, unsigned int gup_flags,
 		      struct dmirror_pinned *pinned)
 {
-	unsigned long done = 0;
+	unsigned long n, done = 0;
 	long got = 0;
-	int locked;
 
 	while (done < pinned->npages) {
+		n = min(pinned->npages - done, DMIRROR_SLICE);
 		if (mmap_read_lock_killable(mm)) {
 			got = -EINTR;
 			break;
 		}
-		locked = 1;
-		got = pin_user_pages_remote(mm, addr + (done << PAGE_SHIFT),
-					    pinned->npages - done, gup_flags,
-					    pinned->pages + done, &locked);
-		if (locked)
-			mmap_read_unlock(mm);
+		got = compat_pin_pages(mm, addr + (done << PAGE_SHIFT), n, gup_flags,
+				       pinned->pages + done);
+		mmap_read_unlock(mm);
 		if (got <= 0)
 			break;
 		done += got;

@@ -60,8 +60,7 @@ struct hmm_dmirror_cmd {
 #define HMM_DMIRROR_MIGRATE_TO_DEV	_IOWR('H', 0x02, struct hmm_dmirror_cmd)
 /*
  * MIGRATE_TO_SYS: move this device's pages in the range back; cpages (out) tells how
- * much moved. Before 6.19 that is a number of pages; since then a huge page that
- * moves whole counts as one.
+ * many moved. test_hmm counts a huge page that moves whole as one since 6.19.
  */
 #define HMM_DMIRROR_MIGRATE_TO_SYS	_IOWR('H', 0x03, struct hmm_dmirror_cmd)
 /*
@@ -80,12 +79,13 @@ struct hmm_dmirror_cmd {
 #define HMM_DMIRROR_CHECK_EXCLUSIVE	_IOWR('H', 0x06, struct hmm_dmirror_cmd)
 /*
  * RELEASE: move every page of the device, whoever owns it, back to system memory
- * and give the device's memory back. The range is checked but not used.
+ * and give the device's memory back. The range is checked but not used. EBUSY: a
+ * page is pinned for ten seconds (test_hmm waits for ever).
  */
 #define HMM_DMIRROR_RELEASE		_IOWR('H', 0x07, struct hmm_dmirror_cmd)
 /*
  * FLAGS: npages (in) is a set of HMM_DMIRROR_FLAG_* that replaces the descriptor's
- * set; one without a member is refused as an empty range. Before 6.19: EINVAL.
+ * set; one without a member is refused as an empty range. test_hmm before 6.19: EINVAL.
  */
 #define HMM_DMIRROR_FLAGS		_IOWR('H', 0x08, struct hmm_dmirror_cmd)
 /*
@@ -234,7 +234,7 @@ struct hmm_dmirror_stats {
 	__u64 cpu_faults;	/* (out) CPU faults for private pages */
 	__u64 device_faults;	/* (out) times the device faulted a range in */
 	__u64 retries;		/* (out) device faults begun again after an invalidation */
-	__u64 evicted;		/* (out) pages that EVICT, RELEASE and removal moved */
+	__u64 evicted;		/* (out) pages that EVICT moved */
 	__u64 batches_to_device; /* (out) batches copied */
 	__u64 batches_to_system; /* (out) */
 	__u64 pages_to_device;	/* (out) pages copied */
