@@ -99,7 +99,7 @@ public struct DeviceStatistics: Sendable, Hashable {
     public let deviceFaults: UInt64
     /// Device faults begun again after an invalidation.
     public let retries: UInt64
-    /// Pages that EVICT, RELEASE and removal moved.
+    /// Pages that EVICT moved.
     public let evicted: UInt64
     /// Batches copied to the device.
     public let batchesToDevice: UInt64
