@@ -134,6 +134,16 @@ static inline long compat_pin_pages(struct mm_struct *mm, unsigned long addr,
 #endif
 }
 
+/* Mappings of a folio; 6.1 lets modules count those of one page only. */
+static inline int compat_folio_mapcount(struct folio *folio)
+{
+#if COMPAT_BASE >= 612
+	return folio_mapcount(folio);
+#else
+	return page_mapcount(&folio->page);
+#endif
+}
+
 /* hmm_range_fault() that takes the locks by itself came with 7.3. */
 #if COMPAT_BASE >= 703
 #define COMPAT_FAULT_UNLOCKED		true

@@ -305,7 +305,7 @@ static void diagnose(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 		folio = page_folio(pfn_to_page(chunk->first_pfn + index));
 		pr_warn("%s: pfn 0x%lx and %u more: references %d, mappings %d\n",
 			dm->name, chunk->first_pfn + index, n - 1,
-			folio_ref_count(folio), folio_mapcount(folio));
+			folio_ref_count(folio), compat_folio_mapcount(folio));
 		index += n;
 		shown++;
 	}

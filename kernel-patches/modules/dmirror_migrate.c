@@ -70,7 +70,7 @@ struct dmirror_verdicts {
 /* References beyond those of the mappings and of the swap cache. */
 static bool is_pinned(struct folio *folio)
 {
-	int expected = folio_mapcount(folio);
+	int expected = compat_folio_mapcount(folio);
 
 	if (folio_test_swapcache(folio))
 		expected += folio_nr_pages(folio);
