@@ -95,7 +95,7 @@ extension ObjectTree {
     ///
     /// - Returns: the modules' paths, in the order of their names; gone with the next call.
     func buildModules(from folder: String, _ sources: [String]) async throws -> [String] {
-        if try !isBuilt() { try await makeKernel() }
+        if try await !isBuilt() { try await makeKernel() }
         builder.progress(.step("Building hmmlab's modules"))
         let copy = objects + "/hmmlab-modules"
         try? FileManager.default.removeItem(atPath: copy)

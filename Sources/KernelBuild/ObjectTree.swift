@@ -45,7 +45,8 @@ struct ObjectTree: Sendable {
     /// Whether the objects are those of this commit and configuration, and whole.
     func isBuilt() async throws -> Bool {
         let state = state
-        return try await state?.built == input.commit && !Files.exists(runningMark) && !configurationIsStale(state)
+        guard state?.built == input.commit, !Files.exists(runningMark) else { return false }
+        return try await !configurationIsStale(state)
     }
 
     /// Configures and compiles what is out of date; returns the number of objects that were compiled.
