@@ -108,7 +108,8 @@ let devmemChunkTests: [GuestTest] =
         let grown = try mirror.information()
         expectEqual(grown.pages, 512 + ownChunkPages, "the device has got a second piece")
         let holders = try chunks(holding: buffer.range)
-        expect(holders.contains(chunk), "the first piece holds some of the pages")
+        // The addresses that a piece is given may be more than it uses.
+        expect(holders.contains { $0.firstFrame == chunk.firstFrame }, "the first piece holds some of the pages")
         expectEqual(holders.count, 2, "the second one the others")
         try mirror.expectContents(buffer.range, seed: 1, "the device's memory holds what was written")
         expectEqual(try mirror.removeChunk(chunk), .removed, "the small piece goes")

@@ -71,13 +71,16 @@ enum Access: String, CaseIterable, Sendable {
             case .writeFrom:
                 let pipe = try PagePipe()
                 guard try pipe.write(page) == PageRange.pageSize else { return .wrong("not all was written") }
-                return answer(try pipe.drain(pages: 1).range.mismatch(seed: 1, firstPage: number))
+                let contents = try pipe.drain(pages: 1)
+                return answer(contents.range.mismatch(seed: 1, firstPage: number))
             case .splice:
                 let pipe = try PagePipe()
                 guard try pipe.splice(page) == PageRange.pageSize else { return .wrong("not all was spliced") }
-                return answer(try pipe.drain(pages: 1).range.mismatch(seed: 1, firstPage: number))
+                let contents = try pipe.drain(pages: 1)
+                return answer(contents.range.mismatch(seed: 1, firstPage: number))
             case .copy:
-                return answer(try page.copyThroughKernel().range.mismatch(seed: 1, firstPage: number))
+                let contents = try page.copyThroughKernel()
+                return answer(contents.range.mismatch(seed: 1, firstPage: number))
             }
         } catch {
             return .failed(error.code)
