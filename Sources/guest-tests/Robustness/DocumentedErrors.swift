@@ -31,7 +31,7 @@ enum DocumentedErrors {
             case 0x22: [.busy, .noDevice, .noMemory]
             case 0x25: [.noEntry, .noMemory, .busy, .noDevice]
             case 0x26: [.notPermitted, .noMemory, .busy, .noDevice]
-            case 0x2d: [.noMemory]
+            case 0x2d: [.noMemory, .busy]
             case 0x2e: [.noEntry]
             case 0x2f: [.noMemory, .busy, .noDevice]
             case 0x30: [.noEntry, .busy, .noMemory]

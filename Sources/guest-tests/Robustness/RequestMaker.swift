@@ -48,6 +48,8 @@ struct RequestMaker {
             if number >= 0x20 { words[0] = words[0] & ~0xffff_ffff | UInt64(size) }
         }
         bound(&words)
+        // What follows the first word of our own commands may be a buffer, and all of the others'.
+        for index in words.indices.dropFirst(isOwn ? 1 : 0) { words[index] = harmless(words[index]) }
         return Request(code: code(bytes: size), argument: place(words))
     }
 
@@ -94,7 +96,7 @@ struct RequestMaker {
                 : [header(48, [0]), address() + 16, 1, random.next(), random.next(), 0]
         case 0x2d: return [header(48, [0, 1, 2, 3]), address(), count(), 0, 0, 0]
         case 0x2e: return [header(16, [0]), UInt64.random(in: 0...4, using: &random)]
-        case 0x2f: return [header(40, [0]), random.one(of: [512, 512, 65536]), 0, 0, 0]
+        case 0x2f: return [header(40, [0]), random.once(in: 32) ? 65536 : 512, 0, 0, 0]
         case 0x30: return [header(40, [0]), 0, frame(), milliseconds(), 0]
         case 0x31: return [header(16, [0, 1, 2]), milliseconds()]
         default: return [address(), scratch, count(), 0, 0]
@@ -133,6 +135,15 @@ struct RequestMaker {
         case 12: frame()
         default: random.next()
         }
+    }
+
+    /// Another value in place of an address at which this process may have something of its own: answers are written there.
+    private func harmless(_ value: UInt64) -> UInt64 {
+        guard (0x1_0000..<0x7fff_ffff_f000).contains(value), value >> 30 > 0 else { return value }
+        let isOurs = [ground.arena, ground.scratch, ground.arguments].contains { range in
+            (range.address - 4096..<range.address + range.byteCount + 4096).contains(value)
+        }
+        return isOurs ? value : ground.arena.address(ofPage: ground.arena.count)
     }
 
     /// Keeps what is right from taking minutes: how long a request may wait, and how much memory it adds.

@@ -52,6 +52,13 @@ private struct Targets: ~Copyable, Sendable {
         default: closed.raw(request: request.code, argument: request.argument)
         }
     }
+
+    /// Holds a page until UNPIN names it or the file is closed.
+    func pinOnce(_ page: PageRange, _ place: PageRange) -> Errno? {
+        place.pointer?.initializeMemory(as: UInt64.self, repeating: 0, count: 6)
+        place.pointer?.initializeMemory(as: UInt64.self, from: [48, page.address, 1], count: 3)
+        return ownPrivate.raw(request: MirrorDevice.request(number: 0x2d, bytes: 48), argument: UInt(place.address))
+    }
 }
 
 /// Makes requests of one command from two threads, while a third one closes descriptors and changes the memory.
@@ -99,6 +106,8 @@ func requestStorm(
             switch number {
             case 0x23 where index % 4 == 3, 0x31 where index % 4 == 3: try controls.makeWhole()
             // Memory that was added goes again.
+            // A pin that nobody else lets go of.
+            case 0x2e where index % 8 == 7: _ = targets.pinOnce(arena.range.page(index % 16), ground.arguments)
             case 0x2f where index % 64 == 63: try controls.release()
             default: break
             }
@@ -160,7 +169,7 @@ private func disturb(
             let pin = try targets.ownPrivate.pin(arena.range.pages(from: 0, count: 4))
             usleep(UInt32(50 + pin.systemPages))
         } catch {
-            guard [.badAddress, .noMemory].contains(error.code) else { throw error }
+            guard DocumentedErrors.of(0x2d).contains(error.code) else { throw error }
         }
     }
 }
