@@ -79,7 +79,7 @@ import Testing
             "echo \"$1/x.c:1:5: error: unknown type name 'intt'\" >&2\necho '    1 | intt x;' >&2\nexit 2\n")
         let input = try await kernel.input()
         let error = await #expect(throws: LabError.self) { _ = try await modules(folder, for: input) }
-        #expect(error?.code == "module-build-failed" && error?.exit == .buildFailed)
+        #expect(error?.code == "module-build-failed" && error?.exitCode == .buildFailed)
         #expect(error?.cause?.contains("unknown type name 'intt'\n    1 | intt x;") == true)
     }
 

@@ -28,6 +28,18 @@ struct CachePrunerTests {
 
         func has(_ path: String) -> Bool { Files.exists("\(cache.root)/\(path)") }
 
+        /// Prunes; a program that another test starts at that moment holds a copy of the lock until its exec.
+        func prune(
+            to limit: ByteCount, believesNotes: Bool = false, isDryRun: Bool = false
+        ) async throws -> PruneReport {
+            for _ in 0..<500 {
+                let report = try await pruner.prune(to: limit, believesNotes: believesNotes, isDryRun: isDryRun)
+                if let report { return report }
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            return try #require(nil, "the lock stays taken")
+        }
+
         /// The cache's size less a little, so that the oldest thing has to go.
         func tooSmall() async throws -> ByteCount { ByteCount(try await pruner.contents().size - 1) }
     }
@@ -43,7 +55,7 @@ struct CachePrunerTests {
                 try bench.put(name, day: day)
             }
             bench.cache.markUsed(bench.cache.root + "/artifacts/a")
-            let report = try #require(try await bench.pruner.prune(to: bench.tooSmall()))
+            let report = try await bench.prune(to: bench.tooSmall())
             #expect(report.removed.map(\.paths) == [["artifacts/b"]])
             #expect(report.failures.isEmpty)
             #expect(report.freed >= 64 << 10)
@@ -76,7 +88,7 @@ struct CachePrunerTests {
             #expect(contents.bases >= 64 << 10 && contents.ccache >= 64 << 10)
             #expect(contents.size >= 64 << 10 * Int64(things.count + kept.count))
 
-            let report = try #require(try await bench.pruner.prune(to: ByteCount(0)))
+            let report = try await bench.prune(to: ByteCount(0))
             #expect(report.failures.isEmpty)
             for name in things + files { #expect(!bench.has(name), "\(name)") }
             for name in kept { #expect(bench.has(name + "/data"), "\(name)") }
@@ -92,7 +104,7 @@ struct CachePrunerTests {
             try bench.put("work/w/src", day: 1)
             try bench.put("artifacts/a", day: 2)
             try bench.put("work/w/obj-fast-1", day: 3)
-            let report = try #require(try await bench.pruner.prune(to: ByteCount(0), isDryRun: true))
+            let report = try await bench.prune(to: ByteCount(0), isDryRun: true)
             #expect(report.removed.map(\.kind) == [.artifacts, .objects, .worktrees])
             #expect(report.removed.last?.paths == ["work/w/index", "work/w/src"])
         }
@@ -104,9 +116,8 @@ struct CachePrunerTests {
             let path = "work/w/obj-fast-1"
             try bench.put(path, day: 1)
             func size(_ believesNotes: Bool) async throws -> Int64 {
-                try #require(
-                    try await bench.pruner.prune(
-                        to: ByteCount(1 << 40), believesNotes: believesNotes, isDryRun: true)
+                try await bench.prune(
+                    to: ByteCount(1 << 40), believesNotes: believesNotes, isDryRun: true
                 ).size
             }
             let before = try await size(true)
@@ -129,9 +140,8 @@ struct CachePrunerTests {
         try await withBench { bench in
             try bench.put("work/w/obj-fast-1", day: 1)
             try bench.put("artifacts/a", day: 2)
-            _ = try await bench.pruner.prune(to: ByteCount(1 << 40), believesNotes: true)
-            let report = try #require(
-                try await bench.pruner.prune(to: bench.tooSmall(), believesNotes: true))
+            _ = try await bench.prune(to: ByteCount(1 << 40), believesNotes: true)
+            let report = try await bench.prune(to: bench.tooSmall(), believesNotes: true)
             #expect(report.removed.map(\.kind) == [.objects])
             #expect(bench.has("artifacts/a/data"))
         }
@@ -141,7 +151,7 @@ struct CachePrunerTests {
     func dryRun() async throws {
         try await withBench { bench in
             try bench.put("artifacts/a", day: 1)
-            let report = try #require(try await bench.pruner.prune(to: ByteCount(0), isDryRun: true))
+            let report = try await bench.prune(to: ByteCount(0), isDryRun: true)
             #expect(report.removed.map(\.paths) == [["artifacts/a"]])
             #expect(bench.has("artifacts/a/data"))
         }
@@ -151,7 +161,7 @@ struct CachePrunerTests {
     func noCache() async throws {
         try await withBench { bench in
             #expect(try await bench.pruner.contents().things.isEmpty)
-            let report = try #require(try await bench.pruner.prune(to: ByteCount(0)))
+            let report = try await bench.prune(to: ByteCount(0))
             #expect(report.removed.isEmpty)
         }
     }
