@@ -12,7 +12,7 @@ let tests =
     + devmemAtomicTests + devmemArgumentTests
     + faultKindTests + faultErrorTests + faultUnplugTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
-    + devmemModuleTests
+    + devmemModuleTests + devmemExclusiveTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

@@ -96,7 +96,9 @@ struct RequestMaker {
                 : [header(48, [0]), address() + 16, 1, random.next(), random.next(), 0]
         case 0x2d: return [header(48, [0, 1, 2, 3]), address(), count(), 0, 0, 0]
         case 0x2e: return [header(16, [0]), UInt64.random(in: 0...4, using: &random)]
-        case 0x2f: return [header(40, [0]), random.once(in: 32) ? 65536 : 512, 0, 0, 0]
+        case 0x2f:
+            // Memory that is added has to be removed again, which takes a while.
+            return [header(40, [0]), random.one(of: [512, 0, 1, 511, 513, 1000, 262_656, 1 << 52]), 0, 0, 0]
         case 0x30: return [header(40, [0]), 0, frame(), milliseconds(), 0]
         case 0x31: return [header(16, [0, 1, 2]), milliseconds()]
         default: return [address(), scratch, count(), 0, 0]

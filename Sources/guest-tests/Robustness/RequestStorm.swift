@@ -89,7 +89,7 @@ func requestStorm(
         if worker == 2 {
             var random = RandomSource(seed: seed &+ 2)
             while isOver.withLock({ $0 }) < 2 {
-                try disturb(arena, targets, controls, &random)
+                try disturb(arena, targets, controls, pinning(beside: number), &random)
                 usleep(100)
             }
             return
@@ -106,6 +106,9 @@ func requestStorm(
             switch number {
             case 0x23 where index % 4 == 3, 0x31 where index % 4 == 3: try controls.makeWhole()
             // Memory that was added goes again.
+            // Something to be read.
+            case 0x25 where index % 16 == 0:
+                _ = try? controls.privateDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
             // A pin that nobody else lets go of.
             case 0x2e where index % 8 == 7: _ = targets.pinOnce(arena.range.page(index % 16), ground.arguments)
             case 0x2f where index % 64 == 63: try controls.release()
@@ -117,6 +120,14 @@ func requestStorm(
     try neighbour.channel.signal()
     try neighbour.expectPassed()
     return total.withLock { $0 }
+}
+
+/// How pages are pinned while requests of a command are made.
+///
+/// Before 6.15 a pin for long of coherent memory that is just made exclusive loses a reference now and then, and with it
+/// a page of the device until the next boot, in which every removal of memory waits for it in vain.
+private func pinning(beside number: UInt8) -> PinnedPages.Mode {
+    number == 0x05 && KernelVersion.running < KernelVersion(6, 15) ? .write : [.write, .longTerm]
 }
 
 /// A child with an open device, which it keeps until it is told to go.
@@ -141,7 +152,7 @@ extension Child {
 /// Nothing else maps memory as small as the hole meanwhile, so that nothing else comes to lie in it.
 private func disturb(
     _ arena: borrowing MappedBuffer, _ targets: borrowing Targets, _ controls: borrowing ControlDevices,
-    _ random: inout RandomSource
+    _ pinning: PinnedPages.Mode, _ random: inout RandomSource
 ) throws {
     let hole = arena.range.pages(from: 64, count: 16)
     switch random.next() % 10 {
@@ -166,7 +177,7 @@ private func disturb(
             ? controls.privateDevice.migrate(part, .toDevice) : controls.coherentDevice.migrate(part, .toDevice)
     default:
         do {
-            let pin = try targets.ownPrivate.pin(arena.range.pages(from: 0, count: 4))
+            let pin = try targets.ownPrivate.pin(arena.range.pages(from: 0, count: 4), pinning)
             usleep(UInt32(50 + pin.systemPages))
         } catch {
             guard DocumentedErrors.of(0x2d).contains(error.code) else { throw error }
