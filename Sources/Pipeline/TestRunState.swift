@@ -141,14 +141,17 @@ struct TestRunState {
                     Self.verdict(of: problem), "\(problem.stage.phrase): \(problem.text)", boot: index,
                     reports: findings))
         }
-        if let (verdict, text) = ending(session) {
+        let isExplained = observer.stage == .booting && !problems.isEmpty && problems.allSatisfy { known($0) != nil }
+        if isExplained {
+            onEvent(.note("boot \(index) ended early: \(problems.compactMap { known($0)?.reason }.first ?? "")"))
+        } else if let (verdict, text) = ending(session) {
             problems.append(
                 RunProblem(
                     verdict, text, boot: index,
                     console: Self.tail(of: try boots.folder.boot(index) + "/" + RunFile.console)))
         }
         self.records += records
-        for problem in problems { add(problem) }
+        self.problems += problems.filter { known($0) == nil }
     }
 
     private static func verdict(of problem: SessionProblem) -> Verdict {
@@ -193,14 +196,12 @@ struct TestRunState {
         return findings
     }
 
-    /// A known finding of the base outside any test, such as a warning at module unload, is left in the logs.
-    private mutating func add(_ problem: RunProblem) {
-        let titles = problem.reports.map(\.title)
+    /// What is known about a problem outside any test, such as a warning at module unload; it is left in the logs.
+    private func known(_ problem: RunProblem) -> ExpectedResult? {
         let known = judge.known.expectation(
-            for: problem.verdict == .crash ? "boot/report" : "boot/problem", seen: problem.verdict, titles: titles,
-            in: judge.context)
-        if known?.verdict == problem.verdict { return }
-        problems.append(problem)
+            for: problem.verdict == .crash ? "boot/report" : "boot/problem", seen: problem.verdict,
+            titles: problem.reports.map(\.title), in: judge.context)
+        return known?.verdict == problem.verdict ? known : nil
     }
 
     private static func tail(of path: String) -> [String] {

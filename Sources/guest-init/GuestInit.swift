@@ -16,6 +16,7 @@ struct GuestInit {
         }
         let problems = Mounts.mountAll()
         raiseConsoleLevel()
+        bringUpProcessors()
         prepareProcess()
         let agent = Agent(signals: blockSignals(), shellDevice: shellDevice())
         agent.run(reporting: problems)
@@ -29,6 +30,17 @@ struct GuestInit {
         let path = "/proc/sys/kernel/printk"
         let level = System.text(path)?.split(whereSeparator: { " \t".contains($0) }).first.flatMap { Int($0) } ?? 0
         if level < 7 { try? System.write("7", to: path) }
+    }
+
+    /// Brings up the CPUs that `maxcpus=` kept off while the kernel booted: under TCG the kernel must not patch its own
+    /// code on one CPU while another runs it (docs/findings.md).
+    private static func bringUpProcessors() {
+        let folder = "/sys/devices/system/cpu"
+        for name in System.names(in: folder).sorted() where name.wholeMatch(of: /cpu[0-9]+/) != nil {
+            let path = "\(folder)/\(name)/online"
+            // CPU 0 has no such file.
+            if System.text(path)?.first == "0" { try? System.write("1", to: path) }
+        }
     }
 
     private static func prepareProcess() {

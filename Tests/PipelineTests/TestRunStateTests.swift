@@ -27,7 +27,7 @@ struct TestRunStateTests {
 
     /// Runs the four tests on guests that follow scripts.
     private func run(
-        keepGoing: Bool = true, cancelAfter last: String? = nil,
+        keepGoing: Bool = true, cancelAfter last: String? = nil, known: KnownOutcomes = KnownOutcomes(),
         _ script: @escaping @Sendable (_ boot: Int) -> GuestScript
     ) async throws -> Run {
         try await withTemporaryFolder { folder in
@@ -40,7 +40,7 @@ struct TestRunStateTests {
             let told = LockedValue([String]())
             let (ended, endings) = AsyncStream.makeStream(of: String.self)
             let work = Task {
-                var state = TestRunState(boots: boots, known: KnownOutcomes(), keepGoing: keepGoing, attempts: 2) {
+                var state = TestRunState(boots: boots, known: known, keepGoing: keepGoing, attempts: 2) {
                     guard case .ended(let record) = $0 else { return }
                     told.withLock { $0.append(record.id) }
                     endings.yield(record.id)
@@ -201,5 +201,30 @@ struct TestRunStateTests {
         #expect(run.record.problems.map(\.verdict) == [.crash])
         #expect(run.record.problems.map(\.sentence) == ["while the guest booted: WARNING in lkdtm_WARNING"])
         #expect(run.record.exitCode == .testsFailed)
+    }
+
+    @Test("is not held against a kernel that the emulator tripped up while it booted")
+    func knownCrashAtBoot() async throws {
+        let oops = [
+            "[    0.512452] sched_clock: Marking stable (520062453, -11351613)->(516079815, -7368975)",
+            "[    0.514761] Oops: int3: 0000 [#1] SMP",
+            "[    0.515124] CPU: 1 UID: 0 PID: 1 Comm: swapper/0 Not tainted",
+            "[    0.515415] RIP: 0010:sched_clock_cpu+0xa/0x1a0", "[    0.517674] Call Trace:",
+            "[    0.518075]  update_rq_clock+0x31/0x100",
+            "[    0.520399] Kernel panic - not syncing: Fatal exception in interrupt",
+            "[    0.520500] ---[ end Kernel panic - not syncing: Fatal exception in interrupt ]---",
+        ]
+        let known = try KnownOutcomes(path: repository.path + "/qemu/expectations.toml")
+        for (text, exitCode) in [("int3", ExitCode.passed), ("stack guard page", .bootFailed)] {
+            let run = try await run(known: known) { boot in
+                guard boot == 0 else { return GuestScript() }
+                let console = oops.map { $0.replacingOccurrences(of: "Oops: int3", with: "Oops: \(text)") }
+                return GuestScript(boots: false, atBoot: console)
+            }
+            #expect(run.verdicts == [.pass, .pass, .pass, .pass])
+            #expect(run.boots == [[], Self.tests])
+            #expect(run.record.problems.isEmpty == (exitCode == .passed))
+            #expect(run.record.exitCode == exitCode)
+        }
     }
 }

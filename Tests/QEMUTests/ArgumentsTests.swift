@@ -72,7 +72,7 @@ import VirtualMachine
             request.kernelCommandLine
                 == "console=ttyS0,115200 earlycon=uart8250,io,0x3f8 loglevel=7 printk.devkmsg=on panic=-1 oops=panic"
                 + " unknown_nmi_panic kasan_multi_shot nokaslr mitigations=off transparent_hugepage=madvise"
-                + " hugepages=64 no_timer_check tsc=reliable memmap=1024M$0x30000000")
+                + " hugepages=64 no_timer_check tsc=reliable maxcpus=1 memmap=1024M$0x30000000")
         #expect(
             machine.coherentModuleParameters == ["spm_addr_dev0=0x30000000", "spm_addr_dev1=0x50000000"])
     }
