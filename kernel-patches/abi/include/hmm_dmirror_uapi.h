@@ -297,7 +297,122 @@ enum {
 	HMM_DMIRROR_ATOMIC_CMPXCHG	= 1,
 };
 
-/* 0x27 to 0x2c are kept for on-demand paging, peers and engines. */
+/*
+ * On-demand paging. A region lets the device's engine reach memory that nobody
+ * pins: a work request that meets a page the device has no entry for faults it in,
+ * and an invalidation waits until the engine has left the page. Regions and
+ * requests belong to the descriptor and end with its last close; requests that are
+ * not done then are dropped.
+ *
+ * ODP_REG: make a region of the mirrored address space. Nothing has to be mapped
+ * there yet.
+ */
+struct hmm_dmirror_odp_reg {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) set of HMM_DMIRROR_ODP_* */
+	__u64 addr;		/* (in) first byte, page aligned; 0 with IMPLICIT */
+	__u64 npages;		/* (in) length in pages, not 0; 0 with IMPLICIT */
+	__u32 max_retries;	/* (in) attempts of one fault, at most 65535; 0: 64 */
+	__u32 handle;		/* (out) for ODP_DEREG and ODP_POST, not 0 */
+};
+
+#define HMM_DMIRROR_ODP_REG		_IOWR('H', 0x27, struct hmm_dmirror_odp_reg)
+#define HMM_DMIRROR_ODP_WRITE		0x1U /* the device may write */
+#define HMM_DMIRROR_ODP_IMPLICIT	0x2U /* the whole address space, in parts made on demand */
+#define HMM_DMIRROR_ODP_PREFETCH	0x4U /* fault in now what can be; not with IMPLICIT */
+#define HMM_DMIRROR_ODP_REGIONS		256 /* at most, for each descriptor */
+
+/*
+ * ODP_DEREG: tell what a region has seen, and end it, after the requests that use
+ * it. Requests that name it later are not accepted.
+ */
+struct hmm_dmirror_odp_dereg {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) HMM_DMIRROR_ODP_QUERY or 0 */
+	__u32 handle;		/* (in) from ODP_REG */
+	__u32 parts;		/* (out) notifiers: 1, or the parts of an implicit region */
+	__u64 requests;		/* (out) requests done, also those that failed */
+	__u64 faults;		/* (out) times pages were faulted in */
+	__u64 retries;		/* (out) faults begun again after an invalidation */
+	__u64 present;		/* (out) pages that the device has an entry for */
+	__u64 max_fault_ns;	/* (out) longest fault with its retries, in nanoseconds */
+	__u64 invalidations[8];	/* (out) by event, HMM_DMIRROR_EVENT_* */
+};
+
+#define HMM_DMIRROR_ODP_DEREG		_IOWR('H', 0x28, struct hmm_dmirror_odp_dereg)
+#define HMM_DMIRROR_ODP_QUERY		0x1U /* only tell */
+
+/* What a work request does; its bytes may lie across pages. */
+enum {
+	HMM_DMIRROR_ODP_OP_READ		= 0, /* memory to the caller's buffer */
+	HMM_DMIRROR_ODP_OP_WRITE	= 1, /* the caller's buffer to memory */
+	HMM_DMIRROR_ODP_OP_FETCH_ADD	= 2, /* one aligned 64-bit word, atomic for the CPU too */
+	HMM_DMIRROR_ODP_OP_COPY		= 3, /* memory to memory */
+};
+
+struct hmm_dmirror_odp_request {
+	__u64 id;		/* (in) comes back with the completion */
+	__u32 op;		/* (in) HMM_DMIRROR_ODP_OP_* */
+	__u32 flags;		/* (in) 0 */
+	__u64 addr;		/* (in) first byte, in the region */
+	__u64 length;		/* (in) bytes, 1 to HMM_DMIRROR_ODP_LENGTH; FETCH_ADD: 8 */
+	__u32 handle;		/* (in) region of addr */
+	__u32 to_handle;	/* (in) COPY: region of the destination; else 0 */
+	__u64 data;		/* (in) see the operation below */
+};
+
+/*
+ * data: READ: the buffer that receives length bytes when the completion is polled.
+ * WRITE: the buffer, which ODP_POST reads. FETCH_ADD: what is added. COPY: address
+ * of the destination, in the region to_handle; the ranges may not overlap.
+ */
+#define HMM_DMIRROR_ODP_LENGTH		65536
+
+/*
+ * ODP_POST: queue work requests, which the engine does in this order. Copied back
+ * also after an error: posted says how many were queued before it.
+ */
+struct hmm_dmirror_odp_post {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) 0 */
+	__u64 ptr;		/* (in) count times struct hmm_dmirror_odp_request */
+	__u32 count;		/* (in) 1 to HMM_DMIRROR_ODP_QUEUE */
+	__u32 posted;		/* (out) */
+};
+
+#define HMM_DMIRROR_ODP_POST		_IOWR('H', 0x29, struct hmm_dmirror_odp_post)
+#define HMM_DMIRROR_ODP_QUEUE		256 /* requests posted and not yet polled, at most */
+
+struct hmm_dmirror_odp_completion {
+	__u64 id;		/* (out) the request's */
+	__s32 status;		/* (out) 0 or a negative errno, see ODP_POLL */
+	__u32 faults;		/* (out) times pages were faulted in for it */
+	__u64 done;		/* (out) bytes done, also after an error */
+	__u64 value;		/* (out) FETCH_ADD: the word before; else 0 */
+	__u64 ns;		/* (out) from its beginning to its end, in nanoseconds */
+};
+
+/*
+ * ODP_POLL: take completions, in the order of their requests, and wait for the
+ * first if there is none. A completion's status: EFAULT: no mapping, or one that
+ * may not be read; EPERM: a write to a mapping or region that may not be written;
+ * EBUSY: invalidations did not let a fault succeed in max_retries attempts; ESRCH:
+ * the address space is gone; EIO: the device is lost; ENOMEM. READ whose buffer
+ * cannot be written: EFAULT from ODP_POLL itself, the completion stays.
+ */
+struct hmm_dmirror_odp_poll {
+	__u32 size;		/* (in) */
+	__u32 flags;		/* (in) 0 */
+	__u64 ptr;		/* (in) room for count struct hmm_dmirror_odp_completion */
+	__u32 count;		/* (in) 1 to HMM_DMIRROR_ODP_QUEUE */
+	__u32 timeout_ms;	/* (in) to wait for the first one, at most 60000 */
+	__u32 polled;		/* (out) completions taken, 0 after the timeout */
+	__u32 pending;		/* (out) requests that are not done */
+};
+
+#define HMM_DMIRROR_ODP_POLL		_IOWR('H', 0x2a, struct hmm_dmirror_odp_poll)
+
+/* 0x2b and 0x2c are kept for peers and engines. */
 
 /*
  * PIN: hold the pages of a range as a driver with long DMA does. Ends with UNPIN or
@@ -442,6 +557,54 @@ _Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, faults) == 20, "fau
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, operand) == 24, "operand");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, compare) == 32, "compare");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_atomic, old) == 40, "old");
+
+_Static_assert(sizeof(struct hmm_dmirror_odp_reg) == 32, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_reg, addr) == 8, "addr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_reg, npages) == 16, "npages");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_reg, max_retries) == 24, "max_retries");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_reg, handle) == 28, "handle");
+
+_Static_assert(sizeof(struct hmm_dmirror_odp_dereg) == 120, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, handle) == 8, "handle");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, parts) == 12, "parts");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, requests) == 16, "requests");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, faults) == 24, "faults");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, retries) == 32, "retries");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, present) == 40, "present");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, max_fault_ns) == 48,
+	       "max_fault_ns");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_dereg, invalidations) == 56,
+	       "invalidations");
+
+_Static_assert(sizeof(struct hmm_dmirror_odp_request) == 48, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, id) == 0, "id");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, op) == 8, "op");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, flags) == 12, "flags");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, addr) == 16, "addr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, length) == 24, "length");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, handle) == 32, "handle");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, to_handle) == 36, "to_handle");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_request, data) == 40, "data");
+
+_Static_assert(sizeof(struct hmm_dmirror_odp_post) == 24, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_post, ptr) == 8, "ptr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_post, count) == 16, "count");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_post, posted) == 20, "posted");
+
+_Static_assert(sizeof(struct hmm_dmirror_odp_completion) == 40, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_completion, id) == 0, "id");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_completion, status) == 8, "status");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_completion, faults) == 12, "faults");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_completion, done) == 16, "done");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_completion, value) == 24, "value");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_completion, ns) == 32, "ns");
+
+_Static_assert(sizeof(struct hmm_dmirror_odp_poll) == 32, "no padding");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_poll, ptr) == 8, "ptr");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_poll, count) == 16, "count");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_poll, timeout_ms) == 20, "timeout_ms");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_poll, polled) == 24, "polled");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_odp_poll, pending) == 28, "pending");
 
 _Static_assert(sizeof(struct hmm_dmirror_pin) == 48, "no padding");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_pin, addr) == 8, "addr");
