@@ -219,6 +219,7 @@ struct hmm_dmirror_inject {
 	__u64 copy_nth;		/* (in) the nth page to be copied or cleared fails; 0: none */
 	__u32 copy_delay_us;	/* (in) microseconds before each batch is copied, at most 1000000 */
 	__u32 notifier_delay_us; /* (in) before each invalidation that may sleep, at most 1000000 */
+	__u64 map_nth;		/* (in) the nth page to be mapped for DMA fails; 0: none */
 };
 
 #define HMM_DMIRROR_INJECT		_IOWR('H', 0x23, struct hmm_dmirror_inject)
@@ -397,8 +398,9 @@ struct hmm_dmirror_odp_completion {
  * first if there is none. A completion's status: EFAULT: no mapping, or one that
  * may not be read; EPERM: a write to a mapping or region that may not be written;
  * EBUSY: invalidations did not let a fault succeed in max_retries attempts; ESRCH:
- * the address space is gone; EIO: the device is lost; ENOMEM. READ whose buffer
- * cannot be written: EFAULT from ODP_POLL itself, the completion stays.
+ * the address space is gone; ENODEV: the device is lost; EIO: a page could not be
+ * mapped for DMA; ENOMEM. READ whose buffer cannot be written: EFAULT from ODP_POLL
+ * itself, the completion stays.
  */
 struct hmm_dmirror_odp_poll {
 	__u32 size;		/* (in) */
@@ -518,12 +520,13 @@ _Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, timeout_ms) == 24, "
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, reserved) == 28, "reserved");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_evict, evicted) == 32, "evicted");
 
-_Static_assert(sizeof(struct hmm_dmirror_inject) == 32, "no padding");
+_Static_assert(sizeof(struct hmm_dmirror_inject) == 40, "no padding");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, alloc_nth) == 8, "alloc_nth");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, copy_nth) == 16, "copy_nth");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, copy_delay_us) == 24, "copy_delay_us");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, notifier_delay_us) == 28,
 	       "notifier_delay_us");
+_Static_assert(__builtin_offsetof(struct hmm_dmirror_inject, map_nth) == 32, "map_nth");
 
 _Static_assert(sizeof(struct hmm_dmirror_stats) == 168, "no padding");
 _Static_assert(__builtin_offsetof(struct hmm_dmirror_stats, cpu_faults) == 8, "cpu_faults");
