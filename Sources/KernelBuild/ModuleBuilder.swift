@@ -11,7 +11,7 @@ public struct ModuleBuilder: Sendable {
     /// Raised whenever the way of building changes what comes out.
     private static let recipe = "1"
 
-    private let builder: KernelBuilder
+    let builder: KernelBuilder
 
     /// A builder that shares folders, tools and locks with the kernel's.
     public init(_ builder: KernelBuilder) { self.builder = builder }
@@ -50,7 +50,7 @@ public struct ModuleBuilder: Sendable {
     }
 
     /// Files below a folder by their relative names, in a fixed order; hidden ones are an editor's.
-    private static func sources(in folder: String) throws -> [String] {
+    static func sources(in folder: String) throws -> [String] {
         let names = FileManager.default.enumerator(atPath: folder)?.allObjects as? [String] ?? []
         let files = names.sorted().filter { name in
             !name.split(separator: "/").contains { $0.hasPrefix(".") } && !Files.isFolder("\(folder)/\(name)")
@@ -97,20 +97,28 @@ extension ObjectTree {
     func buildModules(from folder: String, _ sources: [String]) async throws -> [String] {
         if try await !isBuilt() { try await makeKernel() }
         builder.progress(.step("Building hmmlab's modules"))
-        let copy = objects + "/hmmlab-modules"
+        let place = try copyModules(from: folder, sources, to: "hmmlab-modules") + "/modules"
+        let output = try await builder.runner.run(makeCommand(["M=" + place, "modules"]))
+        guard output.ending.isSuccess else { throw moduleFailure(output, in: place) }
+        let names = try FileManager.default.contentsOfDirectory(atPath: place).filter { $0.hasSuffix(".ko") }
+        return names.sorted().map { "\(place)/\($0)" }
+    }
+
+    /// Copies the modules' sources to a folder of that name below the objects, and returns its path.
+    func copyModules(from folder: String, _ sources: [String], to name: String) throws -> String {
+        let copy = "\(objects)/\(name)"
         try? FileManager.default.removeItem(atPath: copy)
         for name in sources { try Files.write(try Files.bytes("\(folder)/\(name)"), to: "\(copy)/\(name)") }
-        let place = copy + "/modules"
-        let output = try await builder.runner.run(makeCommand(["M=" + place, "modules"]))
-        guard output.ending.isSuccess else {
-            let failure = BuildFailure(log: output.standardError.split(whereSeparator: \.isNewline), source: place)
-            if let error = hostError(output.ending, failure) { throw error }
-            throw LabError(
+        return copy
+    }
+
+    /// The error for modules that do not compile.
+    func moduleFailure(_ output: CommandOutput, in place: String) -> LabError {
+        let failure = BuildFailure(log: output.standardError.split(whereSeparator: \.isNewline), source: place)
+        return hostError(output.ending, failure)
+            ?? LabError(
                 "module-build-failed", exit: .buildFailed, "hmmlab's modules do not build on this base",
                 cause: failure.lines.joined(separator: "\n"),
                 next: "Run the suites with --driver test_hmm, the base's own.")
-        }
-        let names = try FileManager.default.contentsOfDirectory(atPath: place).filter { $0.hasSuffix(".ko") }
-        return names.sorted().map { "\(place)/\($0)" }
     }
 }

@@ -41,4 +41,11 @@ extension Lab {
                 from: installation.kernelPatches, for: kernel.artifact, kernel.input, kernel.config)
         }
     }
+
+    /// Looks at hmmlab's own modules with the checkers of a kernel that was prepared.
+    ///
+    /// - Throws: what ``ModuleBuilder/check(_:_:_:)`` throws.
+    public func checkModules(on kernel: PreparedKernel) async throws -> [StyleCheck] {
+        try await ModuleBuilder(builder).check(installation.kernelPatches, kernel.input, kernel.config)
+    }
 }

@@ -38,6 +38,38 @@ struct BuildCommand: AsyncParsableCommand {
     }
 }
 
+struct CheckModulesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check-modules",
+        abstract: "Look at hmmlab's own kernel modules with a base's gcc W=1, sparse, checkpatch and kernel-doc.",
+        discussion: "Exit codes: 0 nothing found, 1 findings. What could not be checked is said, and is no finding.")
+
+    @OptionGroup(title: "Kernel") var kernel: KernelOptionGroup
+    @OptionGroup var common: CommonOptions
+    @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    func validate() throws { _ = try kernel.selection() }
+
+    func run() async throws {
+        let terminal = Terminal(quiet: common.quiet)
+        try await withLab(terminal, json: json) { lab in
+            let prepared = try await lab.prepare(try kernel.selection())
+            let checks = try await lab.checkModules(on: prepared)
+            terminal.clear()
+            if let json { try json.write(Document(checks)) }
+            if json?.path != "-" {
+                for check in checks {
+                    let word = check.notChecked != nil ? "NOT CHECKED" : check.findings.isEmpty ? "ok  " : "FAIL"
+                    let why = check.notChecked.map { ": " + $0 } ?? ""
+                    printResult("\(word) \(check.name), \(prepared.base.kernelVersion)\(why)")
+                    for finding in check.findings { printResult("  " + finding) }
+                }
+            }
+            return checks.allSatisfy(\.findings.isEmpty) ? .passed : .testsFailed
+        }
+    }
+}
+
 private struct BuildDocument: Encodable {
     let base: Base
     let series: AppliedSeries?
