@@ -8,6 +8,9 @@ import ProcessRunner
 /// Builds modules whose sources lie outside the kernel's tree, with the tree's own kbuild
 /// (Documentation/kbuild/modules.rst).
 public struct ModuleBuilder: Sendable {
+    /// Where the modules are built, below the kernel's objects; their debug information names it.
+    public static let folder = "hmmlab-modules"
+
     /// Raised whenever the way of building changes what comes out.
     private static let recipe = "1"
 
@@ -97,7 +100,7 @@ extension ObjectTree {
     func buildModules(from folder: String, _ sources: [String]) async throws -> [String] {
         if try await !isBuilt() { try await makeKernel() }
         builder.progress(.step("Building hmmlab's modules"))
-        let place = try copyModules(from: folder, sources, to: "hmmlab-modules") + "/modules"
+        let place = try copyModules(from: folder, sources, to: ModuleBuilder.folder) + "/modules"
         let output = try await builder.runner.run(makeCommand(["M=" + place, "modules"]))
         guard output.ending.isSuccess else { throw moduleFailure(output, in: place) }
         let names = try FileManager.default.contentsOfDirectory(atPath: place).filter { $0.hasSuffix(".ko") }

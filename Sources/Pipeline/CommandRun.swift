@@ -73,9 +73,10 @@ extension Lab {
     func boots(_ kernel: KernelSelection, _ guest: GuestSelection) async throws -> GuestBoots {
         let machine = try machine(guest)
         let kernel = try await prepare(kernel)
-        let image = try await image(for: kernel, driver: guest.driver, kselftest: nil)
+        let modules = try await modules(of: guest.driver, for: kernel)
+        let image = try await image(for: kernel, externalModules: modules, kselftest: nil)
         return try await GuestBoots(
-            lab: self, kernel: kernel, image: image, machine: machine, selection: guest,
+            lab: self, kernel: kernel, externalModules: modules, image: image, machine: machine, selection: guest,
             folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
     }
 

@@ -7,9 +7,9 @@ import KernelBuild
 import ProcessRunner
 
 extension Lab {
-    /// The initramfs for a kernel with its driver, from the cache or made now.
+    /// The initramfs for a kernel and the modules of its driver that are not the tree's own, from the cache or made now.
     func image(
-        for kernel: PreparedKernel, driver: GuestSelection.Driver, kselftest: KselftestProgram?
+        for kernel: PreparedKernel, externalModules: [String], kselftest: KselftestProgram?
     ) async throws -> String {
         let artifact = kernel.artifact
         var programs = [ImageDescription.Program(installation.guestTests, to: "/bin/guest-tests")]
@@ -19,7 +19,7 @@ extension Lab {
             initProgram: installation.guestInit, programs: programs,
             modules: .init(
                 kernelRelease: artifact.release, folder: Files.isFolder(modules) ? modules : nil,
-                external: try await self.modules(of: driver, for: kernel)),
+                external: externalModules),
             busybox: Files.exists(ImageDescription.usualBusybox) ? ImageDescription.usualBusybox : nil)
         let builder = ImageBuilder(runner: runner, generator: artifact.initramfsPacker)
         let path = try cache.path("images", try await builder.signature(of: description).digest.hexadecimal + ".cpio")

@@ -89,10 +89,12 @@ extension Lab {
         }
         tests = try SuiteCatalog.filter(tests, by: selection.filter)
 
-        let image = try await image(for: kernel, driver: driver, kselftest: kselftest)
+        let modules = try await modules(of: driver, for: kernel)
+        let image = try await image(for: kernel, externalModules: modules, kselftest: kselftest)
         let boots = try await GuestBoots(
-            lab: self, kernel: kernel, image: image, machine: machine, selection: selection.guest,
-            folder: RunFolder.make(in: cache, isLatest: !isDryRun), host: QEMUHost(runner: runner))
+            lab: self, kernel: kernel, externalModules: modules, image: image, machine: machine,
+            selection: selection.guest, folder: RunFolder.make(in: cache, isLatest: !isDryRun),
+            host: QEMUHost(runner: runner))
         return TestArrangement(boots: boots, tests: tests, known: known)
     }
 
@@ -180,6 +182,8 @@ private struct TestArrangement {
 struct GuestBoots: Sendable {
     let lab: Lab
     let kernel: PreparedKernel
+    /// The driver's modules as far as the kernel's own tree has none.
+    let externalModules: [String]
     let image: String
     let machine: MachineDescription
     let selection: GuestSelection
@@ -188,11 +192,12 @@ struct GuestBoots: Sendable {
     let host: any MachineHost
 
     init(
-        lab: Lab, kernel: PreparedKernel, image: String, machine: MachineDescription, selection: GuestSelection,
-        folder: RunFolder, host: any MachineHost
+        lab: Lab, kernel: PreparedKernel, externalModules: [String] = [], image: String, machine: MachineDescription,
+        selection: GuestSelection, folder: RunFolder, host: any MachineHost
     ) async throws {
         self.lab = lab
         self.kernel = kernel
+        self.externalModules = externalModules
         self.image = image
         self.machine = machine
         self.selection = selection

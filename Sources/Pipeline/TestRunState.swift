@@ -183,7 +183,8 @@ struct TestRunState {
     }
 
     private func findings(_ reports: [KernelReport]) async -> [KernelFinding] {
-        let decoder = StackDecoder(lab: boots.lab, artifact: boots.kernel.artifact)
+        let decoder = StackDecoder(
+            lab: boots.lab, artifact: boots.kernel.artifact, externalModules: boots.externalModules)
         var decoded: Set<String> = []
         var findings: [KernelFinding] = []
         for report in reports {
