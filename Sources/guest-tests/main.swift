@@ -37,7 +37,10 @@ case ("helper", let name?):
         try helper.run(arguments: Array(arguments.dropFirst(2)))
     }
     exit(part.run().rawValue)
+case ("measure", nil):
+    let figures = GuestTest("measure/driver", "Figures of the driver", needs: [.private]) { try Measure.run() }
+    exit(figures.run().rawValue)
 default:
-    Console.line("usage: guest-tests list | guest-tests run SUITE/NAME")
+    Console.line("usage: guest-tests list | guest-tests run SUITE/NAME | guest-tests measure")
     exit(TestExit.usage.rawValue)
 }
