@@ -2,6 +2,7 @@
 import DeviceMirror
 import Glibc
 import GuestTestKit
+import Synchronization
 
 /// Figures of the loaded driver, for `scripts/bench`; they mean something only beside another driver's in the same guest.
 enum Measure {
@@ -16,6 +17,7 @@ enum Measure {
         try migration("4k", .noHugePage)
         try migration("2m", .hugePage)
         try faultLatency()
+        for movers in [0, 1, 4] { try lookups(beside: movers) }
     }
 
     private static func figure(_ name: String, _ value: Double, _ unit: String) {
@@ -72,5 +74,38 @@ enum Measure {
         }
         figure("cpu-fault-median", median(times) * 1e6, "us")
         figure("cpu-fault-p99", median(times, 99) * 1e6, "us")
+    }
+
+    /// Reads pages through the device's page table while other threads move memory of their own there and back.
+    private static func lookups(beside movers: Int) throws {
+        let pages = 256
+        let source = try MappedBuffer.filled(pages: pages, seed: 1)
+        let image = try MappedBuffer.anonymous(pages: pages * (movers + 1))
+        let moved = try MappedBuffer.filled(pages: pages * max(movers, 1), seed: 2)
+        let mirror = try MirrorDevice(unit: 0)
+        _ = try mirror.read(source.range, into: image.range.pointer)
+        let running = Atomic(movers)
+        let calls = Atomic(0)
+        let duration = try seconds {
+            try Workers.run(movers + 1) { worker in
+                guard worker > 0 else {
+                    repeat {
+                        _ = try mirror.read(source.range, into: image.range.pointer)
+                        calls.add(1, ordering: .relaxed)
+                    } while running.load(ordering: .relaxed) > 0
+                        || (movers == 0 && calls.load(ordering: .relaxed) < 400)
+                    return
+                }
+                defer { running.subtract(1, ordering: .relaxed) }
+                let own = moved.range.pages(from: (worker - 1) * pages, count: pages)
+                let copy = image.range.pages(from: worker * pages, count: pages)
+                for _ in 1...10 {
+                    _ = try mirror.migrateToDevice(own, readingInto: copy.pointer)
+                    _ = try mirror.migrateToSystem(own)
+                }
+            }
+        }
+        let read = Double(calls.load(ordering: .relaxed) * pages)
+        figure("lookups-beside-\(movers)", read / duration / 1000, "kpages/s")
     }
 }
