@@ -105,13 +105,16 @@ func requestStorm(
             answers[answer, default: 0] += 1
             switch number {
             case 0x23 where index % 4 == 3, 0x31 where index % 4 == 3: try controls.makeWhole()
-            // Memory that was added goes again.
             // Something to be read.
             case 0x25 where index % 16 == 0:
                 _ = try? controls.privateDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
             // A pin that nobody else lets go of.
             case 0x2e where index % 8 == 7: _ = targets.pinOnce(arena.range.page(index % 16), ground.arguments)
+            // Memory that was added goes again.
             case 0x2f where index % 64 == 63: try controls.release()
+            // A piece at the place of one that has gone.
+            case 0x30 where index % 32 == 31:
+                _ = try? controls.coherentDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
             default: break
             }
         }
