@@ -5,6 +5,7 @@
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -200,6 +201,32 @@ static struct resource *get_region(struct hmm_devmem *dm, resource_size_t start,
 	return request_free_mem_region(&iomem_resource, size, dm->name);
 }
 
+/* A chunk's structure with as many ranges as it can need, wherever it begins. */
+static struct hmm_devmem_chunk *alloc_chunk(unsigned long nr_pages)
+{
+	struct hmm_devmem_chunk *chunk;
+
+	return kzalloc(struct_size(chunk, pagemap.ranges, nr_pages / PAGES_PER_SECTION + 2),
+		       GFP_KERNEL);
+}
+
+/*
+ * One range for each section: when there is no memory for a later section of one range,
+ * the core leaves the earlier ones behind (__add_pages(), up to 7.3 at least), and no
+ * memory can be added there until the next boot. Of several ranges it undoes all.
+ */
+static void set_ranges(struct dev_pagemap *pagemap, u64 start, u64 end)
+{
+	u64 next;
+
+	for (; start < end; start = next) {
+		next = min(end, ALIGN(start + 1, PFN_PHYS(PAGES_PER_SECTION)));
+		pagemap->ranges[pagemap->nr_range++] = (struct range){
+			.start = start, .end = next - 1,
+		};
+	}
+}
+
 static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 		     unsigned long nr_pages, unsigned long *first_pfn)
 {
@@ -208,7 +235,7 @@ static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 	int ret;
 
 	lockdep_assert_held(&dm->chunk_lock);
-	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+	chunk = alloc_chunk(nr_pages);
 	if (!chunk)
 		return -ENOMEM;
 	chunk->dm = dm;
@@ -230,10 +257,7 @@ static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 	chunk->pagemap.type = dm->type;
 	chunk->pagemap.ops = &devmem_pagemap_ops;
 	chunk->pagemap.owner = dm;
-	chunk->pagemap.nr_range = 1;
-	chunk->pagemap.range.start = chunk->res->start;
-	chunk->pagemap.range.end = chunk->res->start +
-				   ((resource_size_t)nr_pages << PAGE_SHIFT) - 1;
+	set_ranges(&chunk->pagemap, chunk->res->start, chunk->res->start + PFN_PHYS(nr_pages));
 	devmem_blocks_init(chunk);
 
 	if (dm->ops->chunk_init) {

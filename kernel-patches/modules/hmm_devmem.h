@@ -71,14 +71,13 @@ enum hmm_devmem_direction {
 
 /**
  * struct hmm_devmem_chunk - a range of device pages
- * @pagemap: what the core knows of it
  * @dm: whose it is
  * @first_pfn: frame number of the first page
  * @nr_pages: number of pages, a multiple of HMM_DEVMEM_BLOCK_PAGES
  * @private: the driver's; set in its chunk_init
+ * @pagemap: what the core knows of it; last, for its ranges
  */
 struct hmm_devmem_chunk {
-	struct dev_pagemap pagemap;
 	struct hmm_devmem *dm;
 	unsigned long first_pfn;
 	unsigned long nr_pages;
@@ -92,6 +91,9 @@ struct hmm_devmem_chunk {
 	unsigned long nr_used;
 	bool retired;
 	struct hmm_devmem_block *blocks;
+
+	/* public: */
+	struct dev_pagemap pagemap;
 };
 
 /**
