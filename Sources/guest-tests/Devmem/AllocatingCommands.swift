@@ -5,7 +5,7 @@ import GuestTestKit
 
 /// Each command so that it makes all the allocations that it can.
 extension AllocatingCommand {
-    static let all: [AllocatingCommand] = upstream + movement + memory + pins
+    static let all: [AllocatingCommand] = upstream + movement + memory + pins + paging
 
     /// Nothing of the range is there: the device has to fault it in.
     private static let drop: @Sendable (Stage, borrowing MirrorDevice) throws -> Void = { stage, mirror in
@@ -77,24 +77,74 @@ extension AllocatingCommand {
             undo: { _, mirror in try mirror.replug() }),
     ]
 
+    private static let paging: [AllocatingCommand] = [
+        AllocatingCommand(name: "odp-reg", number: 0x27, prepare: drop) { stage, _ in
+            [5 << 32, stage.range.address, stage.range.pageCount, 0]
+        },
+        AllocatingCommand(name: "odp-dereg", number: 0x28, allocates: false, prepare: fetch) { stage, device in
+            [0, try device.addRegion(stage)] + [UInt64](repeating: 0, count: 13)
+        },
+        AllocatingCommand(name: "odp-post", number: 0x29, prepare: drop) { stage, device in
+            [0, stage.placeWork(try device.addRegion(stage)), 2]
+        },
+        AllocatingCommand(name: "odp-poll", number: 0x2a, prepare: drop) { stage, device in
+            let work = stage.placeWork(try device.addRegion(stage))
+            _ = try stage.answer(device, 0x29, [24, work, 2])
+            // The second one's answer goes to memory that is not there yet.
+            try stage.drop()
+            return [0, stage.scratch.address, 2 | 1000 << 32, 0]
+        },
+    ]
+
     private static let pins: [AllocatingCommand] = [
         AllocatingCommand(name: "pin", number: 0x2d, prepare: send) { stage, _ in
             // For long, which brings the pages back; the descriptor's end lets go.
             [3 << 32, stage.range.address, stage.range.pageCount, 0, 0, 0]
         },
         AllocatingCommand(name: "unpin", number: 0x2e, allocates: false, prepare: fetch) { stage, device in
-            let request = MirrorDevice.request(number: 0x2d, bytes: 48)
             let words: [UInt64] = [48, stage.range.address, stage.range.pageCount, 0, 0, 0]
-            let pointer = try requireValue(stage.scratch.pointer, "there is room for the argument")
-            pointer.initializeMemory(as: UInt64.self, from: words, count: words.count)
-            expectEqual(
-                device.raw(request: request, argument: UInt(stage.scratch.address)), nil, "the pages are pinned")
-            return [0, UInt64(pointer.load(fromByteOffset: 24, as: UInt32.self))]
+            return [0, try stage.answer(device, 0x2d, words).load(fromByteOffset: 24, as: UInt64.self) & 0xffff_ffff]
         },
     ]
 }
 
+extension MirrorDevice {
+    /// Makes a region of all memory, which the device may write.
+    ///
+    /// - Returns: its handle.
+    fileprivate func addRegion(_ stage: AllocatingCommand.Stage) throws -> UInt64 {
+        let answer = try stage.answer(self, 0x27, [32 | 3 << 32, 0, 0, 0])
+        return answer.load(fromByteOffset: 24, as: UInt64.self) >> 32
+    }
+}
+
 extension AllocatingCommand.Stage {
+    /// Makes a request that is granted.
+    ///
+    /// - Returns: where the argument is.
+    fileprivate func answer(
+        _ device: borrowing MirrorDevice, _ number: UInt8, _ words: [UInt64]
+    ) throws -> UnsafeMutableRawPointer {
+        let pointer = try requireValue(scratch.pointer, "there is room for the argument")
+        pointer.initializeMemory(as: UInt64.self, from: words, count: words.count)
+        let request = MirrorDevice.request(number: number, bytes: words.count * 8)
+        expectEqual(device.raw(request: request, argument: UInt(scratch.address)), nil, "the request is granted")
+        return pointer
+    }
+
+    /// Puts a write to the range and a read into its second half behind one page of the scratch memory.
+    ///
+    /// - Returns: where they are.
+    fileprivate func placeWork(_ handle: UInt64) -> UInt64 {
+        let place = scratch.page(1)
+        let words: [UInt64] = [
+            1, 1, range.address, 5000, handle, scratch.page(8).address,
+            2, 0, scratch.page(8).address, 5000, handle, range.page(6).address,
+        ]
+        place.pointer?.initializeMemory(as: UInt64.self, from: words, count: words.count)
+        return place.address
+    }
+
     /// Gives the memory of the range back; it is zero when it is touched again.
     fileprivate func drop() throws {
         try systemCall("madvise") { madvise(range.pointer, range.size, MADV_DONTNEED) }
