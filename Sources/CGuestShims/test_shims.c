@@ -284,3 +284,13 @@ int test_unpin(int gup_test)
 {
 	return ioctl(gup_test, _IO('g', 8));
 }
+
+int test_load_module(int file, const char *parameters)
+{
+	return (int)syscall(SYS_finit_module, file, parameters, 0);
+}
+
+int test_unload_module(const char *name)
+{
+	return (int)syscall(SYS_delete_module, name, O_NONBLOCK);
+}

@@ -29,6 +29,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case ext4
     /// More than one processor.
     case smp
+    /// A kernel that fails the nth allocation of a thread, as CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC make it.
+    case failingAllocations = "failing_allocations"
 
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
@@ -54,6 +56,8 @@ public enum Requirement: String, Sendable, CaseIterable {
             }
         case .ext4:
             (try? Shell.run(Self.loadExt4)) == nil ? "no ext4 filesystem or no loop device" : nil
+        case .failingAllocations:
+            FailingAllocations.areThere ? nil : "a kernel without CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC"
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }

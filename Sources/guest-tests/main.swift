@@ -9,10 +9,10 @@ let tests =
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
-    + devmemAtomicTests + devmemArgumentTests
+    + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests
     + faultKindTests + faultErrorTests + faultUnplugTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
-    + devmemModuleTests + devmemExclusiveTests
+    + devmemModuleTests + devmemLoadTests + devmemExclusiveTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

@@ -171,8 +171,6 @@ void devmem_return_page(struct page *page, unsigned int order)
 		/* The lists change only when the block's kind does. */
 		if (block->nr_free == n || block->nr_free == HMM_DEVMEM_BLOCK_PAGES)
 			block_link(dm, block);
-	} else if (!chunk->nr_used) {
-		wake_up_all(&dm->drained);
 	}
 	spin_unlock_irqrestore(&dm->lock, flags);
 }

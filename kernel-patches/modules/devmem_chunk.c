@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device's memory as a whole: chunks come and go.
+ * A device's memory as a whole, and how chunks come.
  */
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "devmem_internal.h"
@@ -52,7 +54,6 @@ struct hmm_devmem *hmm_devmem_create(const char *name, enum memory_type type,
 	spin_lock_init(&dm->lock);
 	INIT_LIST_HEAD(&dm->partial);
 	INIT_LIST_HEAD(&dm->empty);
-	init_waitqueue_head(&dm->drained);
 	return dm;
 }
 EXPORT_SYMBOL_GPL(hmm_devmem_create);
@@ -129,7 +130,23 @@ void hmm_devmem_get_usage(struct hmm_devmem *dm, struct hmm_devmem_usage *usage)
 }
 EXPORT_SYMBOL_GPL(hmm_devmem_get_usage);
 
-static struct hmm_devmem_chunk *find_chunk(struct hmm_devmem *dm, unsigned long pfn)
+/* Whether to give up because the caller is being killed. */
+bool devmem_is_killed(const struct hmm_devmem *dm)
+{
+	return !dm->leaving && fatal_signal_pending(current);
+}
+
+/* Returns 0, or -EINTR without the lock. */
+int devmem_lock_chunks(struct hmm_devmem *dm)
+{
+	if (!dm->leaving)
+		return mutex_lock_killable(&dm->chunk_lock);
+	mutex_lock(&dm->chunk_lock);
+	return 0;
+}
+
+/* The chunk that a frame is in. */
+struct hmm_devmem_chunk *devmem_find_chunk(struct hmm_devmem *dm, unsigned long pfn)
 {
 	struct hmm_devmem_chunk *chunk;
 
@@ -156,7 +173,7 @@ struct page *hmm_devmem_get_page(struct hmm_devmem *dm, unsigned long pfn)
 	struct folio *folio;
 
 	mutex_lock(&dm->chunk_lock);
-	if (find_chunk(dm, pfn)) {
+	if (devmem_find_chunk(dm, pfn)) {
 		page = pfn_to_page(pfn);
 		folio = page_folio(page);
 		if (!folio_try_get(folio)) {
@@ -184,6 +201,32 @@ static struct resource *get_region(struct hmm_devmem *dm, resource_size_t start,
 	return request_free_mem_region(&iomem_resource, size, dm->name);
 }
 
+/* A chunk's structure with as many ranges as it can need, wherever it begins. */
+static struct hmm_devmem_chunk *alloc_chunk(unsigned long nr_pages)
+{
+	struct hmm_devmem_chunk *chunk;
+
+	return kzalloc(struct_size(chunk, pagemap.ranges, nr_pages / PAGES_PER_SECTION + 2),
+		       GFP_KERNEL);
+}
+
+/*
+ * One range for each section: when there is no memory for a later section of one range,
+ * the core leaves the earlier ones behind (__add_pages(), up to 7.3 at least), and no
+ * memory can be added there until the next boot. Of several ranges it undoes all.
+ */
+static void set_ranges(struct dev_pagemap *pagemap, u64 start, u64 end)
+{
+	u64 next;
+
+	for (; start < end; start = next) {
+		next = min(end, ALIGN(start + 1, PFN_PHYS(PAGES_PER_SECTION)));
+		pagemap->ranges[pagemap->nr_range++] = (struct range){
+			.start = start, .end = next - 1,
+		};
+	}
+}
+
 static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 		     unsigned long nr_pages, unsigned long *first_pfn)
 {
@@ -192,7 +235,7 @@ static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 	int ret;
 
 	lockdep_assert_held(&dm->chunk_lock);
-	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+	chunk = alloc_chunk(nr_pages);
 	if (!chunk)
 		return -ENOMEM;
 	chunk->dm = dm;
@@ -214,10 +257,7 @@ static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 	chunk->pagemap.type = dm->type;
 	chunk->pagemap.ops = &devmem_pagemap_ops;
 	chunk->pagemap.owner = dm;
-	chunk->pagemap.nr_range = 1;
-	chunk->pagemap.range.start = chunk->res->start;
-	chunk->pagemap.range.end = chunk->res->start +
-				   ((resource_size_t)nr_pages << PAGE_SHIFT) - 1;
+	set_ranges(&chunk->pagemap, chunk->res->start, chunk->res->start + PFN_PHYS(nr_pages));
 	devmem_blocks_init(chunk);
 
 	if (dm->ops->chunk_init) {
@@ -233,6 +273,7 @@ static int add_chunk(struct hmm_devmem *dm, resource_size_t start,
 
 	if (first_pfn)
 		*first_pfn = chunk->first_pfn;
+	chunk->serial = dm->next_serial++;
 	list_add_tail(&chunk->link, &dm->chunks);
 	devmem_blocks_publish(chunk);
 	return 0;
@@ -259,8 +300,8 @@ free_chunk:
  *
  * Context: sleeps; neither mmap_lock nor a folio lock may be held.
  * Return: 0; -EINVAL for a size or an address that is none; -EBUSY when the
- * address is taken; -ENODEV when the device is lost; -ENOMEM; or what the
- * driver's chunk_init returned.
+ * address is taken; -ENODEV when the device is lost; -EINTR when the caller is
+ * being killed; -ENOMEM; or what the driver's chunk_init returned.
  */
 int hmm_devmem_add_chunk(struct hmm_devmem *dm, resource_size_t start,
 			 unsigned long nr_pages, unsigned long *first_pfn)
@@ -272,7 +313,9 @@ int hmm_devmem_add_chunk(struct hmm_devmem *dm, resource_size_t start,
 		return -EINVAL;
 	if (READ_ONCE(dm->lost))
 		return -ENODEV;
-	mutex_lock(&dm->chunk_lock);
+	ret = devmem_lock_chunks(dm);
+	if (ret)
+		return ret;
 	ret = add_chunk(dm, start, nr_pages, first_pfn);
 	mutex_unlock(&dm->chunk_lock);
 	return ret;
@@ -284,149 +327,14 @@ void devmem_grow(struct hmm_devmem *dm, unsigned long wanted)
 {
 	if (READ_ONCE(dm->nr_free) >= wanted || !READ_ONCE(dm->growth))
 		return;
-	mutex_lock(&dm->chunk_lock);
+	if (devmem_lock_chunks(dm))
+		return;
 	/* A chunk with one place only may be there already. */
 	if (READ_ONCE(dm->nr_free) < wanted && dm->growth &&
-	    !(dm->growth_start && find_chunk(dm, PHYS_PFN(dm->growth_start))))
+	    !(dm->growth_start && devmem_find_chunk(dm, PHYS_PFN(dm->growth_start))))
 		add_chunk(dm, dm->growth_start, dm->growth, NULL);
 	mutex_unlock(&dm->chunk_lock);
 }
-
-/* Says what keeps a chunk: the first few of its pages that did not move. */
-static void diagnose(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
-{
-	unsigned long index = 0;
-	unsigned int shown = 0, n;
-	struct folio *folio;
-
-	pr_warn("%s: %lu pages of the chunk at pfn 0x%lx are still in use\n",
-		dm->name, devmem_chunk_used(chunk), chunk->first_pfn);
-	while (shown < 8 && (n = devmem_next_live(chunk, &index, chunk->nr_pages))) {
-		folio = page_folio(pfn_to_page(chunk->first_pfn + index));
-		pr_warn("%s: pfn 0x%lx and %u more: references %d, mappings %d\n",
-			dm->name, chunk->first_pfn + index, n - 1,
-			folio_ref_count(folio), compat_folio_mapcount(folio));
-		index += n;
-		shown++;
-	}
-}
-
-static int remove_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
-			unsigned long timeout, unsigned long *left)
-{
-	int ret;
-
-	lockdep_assert_held(&dm->chunk_lock);
-	devmem_blocks_retire(chunk);
-	ret = devmem_drain_chunk(dm, chunk, timeout);
-	if (ret) {
-		if (ret == -EBUSY)
-			diagnose(dm, chunk);
-		if (left)
-			*left = devmem_chunk_used(chunk);
-		devmem_blocks_publish(chunk);
-		return ret;
-	}
-	list_del(&chunk->link);
-	/* Waits for those who are just giving a page back. */
-	memunmap_pages(&chunk->pagemap);
-	if (dm->ops->chunk_exit)
-		dm->ops->chunk_exit(dm, chunk);
-	release_mem_region(chunk->res->start, resource_size(chunk->res));
-	kvfree(chunk->blocks);
-	kfree(chunk);
-	return 0;
-}
-
-/**
- * hmm_devmem_remove_chunk() - take a chunk from the device
- * @dm: the device's memory
- * @first_pfn: first frame number of the chunk
- * @timeout: how long to wait for pages in use, in jiffies
- * @left: optional; (out) pages still in use when -EBUSY is returned
- *
- * Every page that somebody uses moves to system memory first. What cannot move
- * because it is pinned is waited for; after the timeout the log says which pages
- * those are, and the chunk stays.
- *
- * Context: as hmm_devmem_add_chunk().
- * Return: 0; -ENOENT when there is no such chunk; -EBUSY after the timeout;
- * -ENOMEM.
- */
-int hmm_devmem_remove_chunk(struct hmm_devmem *dm, unsigned long first_pfn,
-			    unsigned long timeout, unsigned long *left)
-{
-	struct hmm_devmem_chunk *chunk;
-	int ret = -ENOENT;
-
-	mutex_lock(&dm->chunk_lock);
-	chunk = find_chunk(dm, first_pfn);
-	if (chunk && chunk->first_pfn == first_pfn)
-		ret = remove_chunk(dm, chunk, timeout, left);
-	mutex_unlock(&dm->chunk_lock);
-	return ret;
-}
-EXPORT_SYMBOL_GPL(hmm_devmem_remove_chunk);
-
-/**
- * hmm_devmem_remove_all() - take every chunk from the device
- * @dm: the device's memory
- * @timeout: how long to wait for pages in use, in jiffies, for each chunk
- *
- * Context: as hmm_devmem_add_chunk().
- * Return: 0, or the first error of hmm_devmem_remove_chunk(); the chunks that
- * could go have gone then.
- */
-int hmm_devmem_remove_all(struct hmm_devmem *dm, unsigned long timeout)
-{
-	struct hmm_devmem_chunk *chunk, *next;
-	int err, ret = 0;
-
-	mutex_lock(&dm->chunk_lock);
-	list_for_each_entry_safe(chunk, next, &dm->chunks, link) {
-		err = remove_chunk(dm, chunk, timeout, NULL);
-		ret = ret ?: err;
-	}
-	mutex_unlock(&dm->chunk_lock);
-	return ret;
-}
-EXPORT_SYMBOL_GPL(hmm_devmem_remove_all);
-
-/**
- * hmm_devmem_destroy() - end a device's memory
- * @dm: the device's memory, not to be used by the driver any more
- * @timeout: how long to wait for pages in use, in jiffies, for each chunk
- *
- * The driver calls nothing of @dm at the same time. Its functions are not called
- * any more when this returns, also when pages are still in use because they
- * cannot move (a device that is lost, or pinned pages). Those pages then have no
- * contents: the CPU's fault for a private one ends in SIGBUS. Their chunks stay
- * until the next boot, and the library with them.
- *
- * Return: 0, or -EBUSY when chunks had to be left behind.
- */
-int hmm_devmem_destroy(struct hmm_devmem *dm, unsigned long timeout)
-{
-	struct hmm_devmem_chunk *chunk;
-
-	if (!hmm_devmem_remove_all(dm, timeout)) {
-		kfree(dm->name);
-		kfree(dm);
-		return 0;
-	}
-	__module_get(THIS_MODULE);
-	WRITE_ONCE(dm->abandoned, true);
-	synchronize_srcu(&devmem_srcu);
-	mutex_lock(&dm->chunk_lock);
-	list_for_each_entry(chunk, &dm->chunks, link) {
-		devmem_blocks_retire(chunk);
-		if (dm->ops->chunk_exit)
-			dm->ops->chunk_exit(dm, chunk);
-	}
-	mutex_unlock(&dm->chunk_lock);
-	return -EBUSY;
-}
-EXPORT_SYMBOL_GPL(hmm_devmem_destroy);
 
 MODULE_DESCRIPTION("Device memory for HMM drivers");
 MODULE_LICENSE("GPL");

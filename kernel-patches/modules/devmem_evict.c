@@ -5,12 +5,8 @@
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/sched.h>
-#include <linux/sched/signal.h>
 
 #include "devmem_internal.h"
-
-/* How long to wait before pages that did not move are tried again. */
-#define DEVMEM_RETRY	max(HZ / 50, 1)
 
 static struct folio *alloc_for(struct hmm_devmem *dm, unsigned int order)
 {
@@ -79,7 +75,8 @@ static unsigned int mapped_run(unsigned long pfn, unsigned int n)
 
 /*
  * One pass over the pages [index, end) of a chunk; returns how many went. A large
- * folio that begins before or ends behind goes whole.
+ * folio that begins before or ends behind goes whole. It ends early when the caller
+ * is being killed.
  */
 unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 				 unsigned long index, unsigned long end,
@@ -90,7 +87,7 @@ unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk 
 
 	if (READ_ONCE(dm->lost))
 		return 0;
-	while ((n = devmem_next_live(chunk, &index, end))) {
+	while (!devmem_is_killed(dm) && (n = devmem_next_live(chunk, &index, end))) {
 		step = 1;
 		if (folio_test_large(page_folio(pfn_to_page(chunk->first_pfn + index)))) {
 			index = ALIGN_DOWN(index, HMM_DEVMEM_BLOCK_PAGES);
@@ -105,37 +102,6 @@ unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk 
 		cond_resched();
 	}
 	return moved;
-}
-
-/*
- * Empties a chunk that is retired, waiting at most @timeout for pages that others
- * hold, also when the caller is being killed: a driver that is unloaded must not
- * leave memory behind for that. Returns 0, -EBUSY or -ENOMEM.
- */
-int devmem_drain_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
-		       unsigned long timeout)
-{
-	unsigned long deadline = jiffies + timeout;
-	struct devmem_batch *batch;
-	int ret = 0;
-
-	if (!devmem_chunk_used(chunk))
-		return 0;
-	batch = devmem_batch_alloc();
-	if (!batch)
-		return -ENOMEM;
-	for (;;) {
-		devmem_evict_chunk(dm, chunk, 0, chunk->nr_pages, batch);
-		if (!devmem_chunk_used(chunk))
-			break;
-		if (time_after(jiffies, deadline)) {
-			ret = -EBUSY;
-			break;
-		}
-		wait_event_timeout(dm->drained, !devmem_chunk_used(chunk), DEVMEM_RETRY);
-	}
-	devmem_batch_free(batch);
-	return ret;
 }
 
 static unsigned long range_live(struct hmm_devmem_chunk *chunk, unsigned long index,
@@ -160,7 +126,7 @@ static unsigned long range_live(struct hmm_devmem_chunk *chunk, unsigned long in
  * @evicted: (out) pages that moved, also when an error is returned
  *
  * The memory stays the device's: without a way to keep them out, pages may come
- * in again while this runs.
+ * in again while this runs. While it waits, chunks may come and go as well.
  *
  * Context: as hmm_devmem_add_chunk().
  * Return: 0 when no page of the range was in use at the end; -EBUSY after the
@@ -185,7 +151,9 @@ int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
 	if (!batch)
 		return -ENOMEM;
 
-	mutex_lock(&dm->chunk_lock);
+	ret = devmem_lock_chunks(dm);
+	if (ret)
+		goto free_batch;
 	for (;;) {
 		left = 0;
 		list_for_each_entry(chunk, &dm->chunks, link) {
@@ -203,12 +171,14 @@ int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
 			ret = -ENODEV;
 		else if (time_after_eq(jiffies, deadline))
 			ret = -EBUSY;
-		else if (schedule_timeout_killable(DEVMEM_RETRY) && fatal_signal_pending(current))
+		else if (devmem_is_killed(dm))
 			ret = -EINTR;
 		if (ret)
 			break;
+		devmem_pause(dm);
 	}
 	mutex_unlock(&dm->chunk_lock);
+free_batch:
 	devmem_batch_free(batch);
 	return ret;
 }

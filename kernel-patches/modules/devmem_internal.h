@@ -8,7 +8,6 @@
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
-#include <linux/wait.h>
 
 #include "hmm_devmem.h"
 
@@ -49,8 +48,13 @@ struct hmm_devmem_block {
  * @lost: the device cannot copy any more
  * @had_large: a large folio has been on the device; until then nobody looks for
  *	memory to bring one back to
- * @chunk_lock: protects @chunks and serialises adding and removing
+ * @leaving: hmm_devmem_destroy() has begun, and finishes also when its caller is
+ *	being killed: a driver that is unloaded must not leave memory behind for that
+ * @chunk_lock: protects @chunks, @next_serial and the removers of the chunks;
+ *	serialises adding and removing. It is dropped while pages that somebody
+ *	holds are waited for.
  * @chunks: all chunks, in the order they were added
+ * @next_serial: number of the next chunk
  * @lock: protects everything below, the blocks, and nr_used and retired of the
  *	chunks
  * @partial: blocks with some free pages
@@ -60,7 +64,6 @@ struct hmm_devmem_block {
  * @nr_chunks: number of chunks that are not retired
  * @allocated: see struct hmm_devmem_usage
  * @freed: see struct hmm_devmem_usage
- * @drained: woken when a retired chunk has no page in use any more
  */
 struct hmm_devmem {
 	const struct hmm_devmem_ops *ops;
@@ -72,9 +75,11 @@ struct hmm_devmem {
 	unsigned long growth;
 	bool lost;
 	bool had_large;
+	bool leaving;
 
 	struct mutex chunk_lock; /* see above */
 	struct list_head chunks;
+	u64 next_serial;
 
 	spinlock_t lock; /* see above */
 	struct list_head partial;
@@ -84,7 +89,6 @@ struct hmm_devmem {
 	unsigned long nr_chunks;
 	u64 allocated;
 	u64 freed;
-	wait_queue_head_t drained;
 };
 
 extern struct srcu_struct devmem_srcu;
@@ -129,6 +133,12 @@ unsigned int devmem_next_live(struct hmm_devmem_chunk *chunk, unsigned long *ind
 
 /* devmem_chunk.c */
 void devmem_grow(struct hmm_devmem *dm, unsigned long wanted);
+int devmem_lock_chunks(struct hmm_devmem *dm);
+bool devmem_is_killed(const struct hmm_devmem *dm);
+struct hmm_devmem_chunk *devmem_find_chunk(struct hmm_devmem *dm, unsigned long pfn);
+
+/* devmem_remove.c */
+void devmem_pause(struct hmm_devmem *dm);
 
 /* devmem_migrate.c */
 int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
@@ -154,7 +164,5 @@ vm_fault_t devmem_fault(struct vm_fault *vmf);
 unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
 				 unsigned long index, unsigned long end,
 				 struct devmem_batch *batch);
-int devmem_drain_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk,
-		       unsigned long timeout);
 
 #endif

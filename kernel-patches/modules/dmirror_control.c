@@ -79,11 +79,12 @@ int dmirror_inject(struct dmirror *m, union dmirror_arg *args)
 
 	if (arg->copy_delay_us > DMIRROR_MAX_DELAY_US ||
 	    arg->notifier_delay_us > DMIRROR_MAX_DELAY_US ||
-	    arg->alloc_nth > S64_MAX || arg->copy_nth > S64_MAX)
+	    arg->alloc_nth > S64_MAX || arg->copy_nth > S64_MAX || arg->map_nth > S64_MAX)
 		return -EINVAL;
 	mutex_lock(&device->plug_lock);
 	atomic64_set(&device->alloc_nth, arg->alloc_nth);
 	atomic64_set(&device->copy_nth, arg->copy_nth);
+	atomic64_set(&device->map_nth, arg->map_nth);
 	WRITE_ONCE(device->copy_delay_us, arg->copy_delay_us);
 	WRITE_ONCE(device->notifier_delay_us, arg->notifier_delay_us);
 	WRITE_ONCE(device->inject_flags, arg->flags);
@@ -171,7 +172,6 @@ int dmirror_unplug(struct dmirror *m, union dmirror_arg *args)
 	struct hmm_dmirror_unplug *arg = &args->unplug;
 	struct dmirror_device *device = m->device;
 	bool replug = arg->flags & HMM_DMIRROR_UNPLUG_REPLUG;
-	int ret = 0;
 
 	if (arg->timeout_ms > DMIRROR_MAX_TIMEOUT_MS || arg->reserved ||
 	    (replug && (arg->flags != HMM_DMIRROR_UNPLUG_REPLUG || arg->timeout_ms)))
@@ -186,8 +186,8 @@ int dmirror_unplug(struct dmirror *m, union dmirror_arg *args)
 		if (arg->flags & HMM_DMIRROR_UNPLUG_SURPRISE)
 			hmm_devmem_set_lost(device->dm, true);
 		hmm_devmem_set_growth(device->dm, 0, 0);
-		ret = hmm_devmem_remove_all(device->dm, msecs_to_jiffies(arg->timeout_ms));
 	}
 	mutex_unlock(&device->plug_lock);
-	return ret;
+	/* Pages are waited for without the lock; nothing comes in until REPLUG. */
+	return replug ? 0 : hmm_devmem_remove_all(device->dm, msecs_to_jiffies(arg->timeout_ms));
 }

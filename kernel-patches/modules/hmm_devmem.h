@@ -16,7 +16,8 @@
  *   chunk_lock (mutex) the list of chunks; serialises adding and removing.
  *                      Never taken under mmap_lock or a folio lock: it is held
  *                      while pages are evicted, which takes both kinds of
- *                      locks of other processes.
+ *                      locks of other processes; not while those that somebody
+ *                      holds are waited for.
  *   folio locks        taken and released by the core
  *   lock (irq spin)    free pages and counters; the last reference of a device
  *                      page may be dropped in an interrupt handler
@@ -70,14 +71,13 @@ enum hmm_devmem_direction {
 
 /**
  * struct hmm_devmem_chunk - a range of device pages
- * @pagemap: what the core knows of it
  * @dm: whose it is
  * @first_pfn: frame number of the first page
  * @nr_pages: number of pages, a multiple of HMM_DEVMEM_BLOCK_PAGES
  * @private: the driver's; set in its chunk_init
+ * @pagemap: what the core knows of it; last, for its ranges
  */
 struct hmm_devmem_chunk {
-	struct dev_pagemap pagemap;
 	struct hmm_devmem *dm;
 	unsigned long first_pfn;
 	unsigned long nr_pages;
@@ -86,9 +86,14 @@ struct hmm_devmem_chunk {
 	/* private: the library's, see devmem_internal.h */
 	struct list_head link;
 	struct resource *res;
+	u64 serial;
+	unsigned int removers;
 	unsigned long nr_used;
 	bool retired;
 	struct hmm_devmem_block *blocks;
+
+	/* public: */
+	struct dev_pagemap pagemap;
 };
 
 /**
@@ -177,19 +182,21 @@ struct hmm_devmem_usage {
 /* devmem_chunk.c */
 struct hmm_devmem *hmm_devmem_create(const char *name, enum memory_type type,
 				     const struct hmm_devmem_ops *ops, void *private);
-int hmm_devmem_destroy(struct hmm_devmem *dm, unsigned long timeout);
 void *hmm_devmem_private(const struct hmm_devmem *dm);
 int hmm_devmem_add_chunk(struct hmm_devmem *dm, resource_size_t start,
 			 unsigned long nr_pages, unsigned long *first_pfn);
-int hmm_devmem_remove_chunk(struct hmm_devmem *dm, unsigned long first_pfn,
-			    unsigned long timeout, unsigned long *left);
-int hmm_devmem_remove_all(struct hmm_devmem *dm, unsigned long timeout);
 void hmm_devmem_set_growth(struct hmm_devmem *dm, resource_size_t start,
 			   unsigned long nr_pages);
 void hmm_devmem_set_lost(struct hmm_devmem *dm, bool lost);
 bool hmm_devmem_is_lost(const struct hmm_devmem *dm);
 struct page *hmm_devmem_get_page(struct hmm_devmem *dm, unsigned long pfn);
 void hmm_devmem_get_usage(struct hmm_devmem *dm, struct hmm_devmem_usage *usage);
+
+/* devmem_remove.c */
+int hmm_devmem_remove_chunk(struct hmm_devmem *dm, unsigned long first_pfn,
+			    unsigned long timeout, unsigned long *left);
+int hmm_devmem_remove_all(struct hmm_devmem *dm, unsigned long timeout);
+int hmm_devmem_destroy(struct hmm_devmem *dm, unsigned long timeout);
 
 /* devmem_migrate.c */
 int hmm_devmem_to_device(struct hmm_devmem *dm, struct hmm_devmem_request *req);

@@ -79,3 +79,7 @@ int test_pin_for_long(int gup_test, uintptr_t address, size_t bytes);
 int test_read_pinned(int gup_test, void *to);
 /* Lets go; does nothing where nothing is held, and EINVAL before 6.2. Reason: as above. */
 int test_unpin(int gup_test);
+
+/* Loads the module in an open file, and unloads one that nobody uses. Reason: neither call has a wrapper in glibc. */
+int test_load_module(int file, const char *parameters);
+int test_unload_module(const char *name);

@@ -80,8 +80,8 @@ let devmemArgumentTests: [GuestTest] = [
             (0x22, 40, 0, [1: 1], "no frames"),
             (0x22, 40, 1, [3: 60_001], "more than a minute"),
             (0x22, 40, 1, [3: 1 << 32], "something reserved in EVICT"),
-            (0x23, 32, 0, [3: 1_000_001], "a copy delay of more than a second"),
-            (0x23, 32, 0, [3: 1_000_001 << 32], "a notifier delay of more than a second"),
+            (0x23, 40, 0, [3: 1_000_001], "a copy delay of more than a second"),
+            (0x23, 40, 0, [3: 1_000_001 << 32], "a notifier delay of more than a second"),
             (0x25, 40, 0, [1: address, 2: 0], "no pages"),
             (0x25, 40, 1, [1: .max, 2: 2], "frames beyond the last"),
             (0x26, 48, 0, [1: address, 2: 2], "an unknown operation"),
@@ -115,7 +115,7 @@ let devmemArgumentTests: [GuestTest] = [
 
 /// Our own commands with the sizes of their arguments in bytes.
 private let ownCommands: [(number: UInt8, bytes: Int)] = [
-    (0x20, 88), (0x21, 160), (0x22, 40), (0x23, 32), (0x24, 168), (0x25, 40), (0x26, 48), (0x2d, 48), (0x2e, 16),
+    (0x20, 88), (0x21, 160), (0x22, 40), (0x23, 40), (0x24, 168), (0x25, 40), (0x26, 48), (0x2d, 48), (0x2e, 16),
     (0x2f, 40), (0x30, 40), (0x31, 16),
 ]
 

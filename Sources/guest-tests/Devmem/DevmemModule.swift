@@ -33,12 +33,7 @@ let devmemModuleTests: [GuestTest] = [
             try mirror.take(one.range, seed: 1)
             try coherent.take(two.range, seed: 2)
         }
-        // With the memory it was given, so that the tests that follow find it as it was.
-        var parameters: [String] = []
-        for name in ["spm_addr_dev0", "spm_addr_dev1"] {
-            let value = try TextFile.read("/sys/module/hmm_dmirror/parameters/\(name)")
-            parameters.append("\(name)=\(value.prefix { $0.isNumber })")
-        }
+        let parameters = try driverParameters()
         try one.range.expectPlace(.privateWritable, "private pages stay when the descriptor is closed")
         try two.range.expectPlace(.coherent, "so do coherent ones")
         try Shell.run("rmmod hmm_dmirror")

@@ -84,7 +84,7 @@ struct RequestMaker {
                 ? [header(40, [1]), 0, 0, milliseconds(), 0] : [header(40, [0]), frame(), count(), milliseconds(), 0]
         case 0x23:
             let delays = UInt64.random(in: 0...20, using: &random) | UInt64.random(in: 0...20, using: &random) << 32
-            return [header(32, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays]
+            return [header(40, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays, milliseconds()]
         case 0x24: return [header(168, [0, 1])] + zeros(20)
         case 0x25:
             let pfns = random.one(of: [0, scratch + 32 * 4096])
@@ -94,6 +94,15 @@ struct RequestMaker {
             return random.once(in: 2)
                 ? [header(48, [0]), address() + 8, 0, random.next(), 0, 0]
                 : [header(48, [0]), address() + 16, 1, random.next(), random.next(), 0]
+        case 0x27:
+            return random.once(in: 4)
+                ? [header(32, [2, 3]), 0, 0, random.next() % 4]
+                : [header(32, [0, 1, 4, 5]), address(), count(), random.next() % 4]
+        case 0x28: return [header(120, [0, 0, 0, 1]), handle()] + zeros(13)
+        case 0x29:
+            let count = UInt64.random(in: 1...4, using: &random)
+            return [header(24, [0]), placeWork(Int(count)), count]
+        case 0x2a: return [header(32, [0]), scratch, count() | milliseconds() << 32, 0]
         case 0x2d: return [header(48, [0, 1, 2, 3]), address(), count(), 0, 0, 0]
         case 0x2e: return [header(16, [0]), UInt64.random(in: 0...4, using: &random)]
         case 0x2f:
@@ -103,6 +112,39 @@ struct RequestMaker {
         case 0x31: return [header(16, [0, 1, 2]), milliseconds()]
         default: return [address(), scratch, count(), 0, 0]
         }
+    }
+
+    private mutating func handle() -> UInt64 { UInt64.random(in: 0...4, using: &random) }
+
+    /// Puts work for the engine into the first of the two pages, and says where it is.
+    private mutating func placeWork(_ count: Int) -> UInt64 {
+        var words: [UInt64] = []
+        for _ in 0..<count {
+            let operation = random.next() % 4
+            // Whatever the length, it ends in the arena, and an answer in the scratch memory.
+            let place = ground.arena.address(ofPage: Int.random(in: 0..<64, using: &random))
+            let buffer = ground.scratch.address(ofPage: Int.random(in: 0..<32, using: &random))
+            let length: UInt64 = random.one(of: [1, 8, 100, 4096, 5000, 65_536])
+            var work: [UInt64] = [random.next(), operation, place, length, handle(), buffer]
+            switch operation {
+            case 2: (work[3], work[5]) = (8, random.next())
+            case 3:
+                work[4] |= handle() << 32
+                work[5] = ground.arena.address(ofPage: Int.random(in: 64..<80, using: &random))
+            default: break
+            }
+            if random.once(in: 4) {
+                let index = Int.random(in: 0..<work.count, using: &random)
+                work[index] = anything()
+                // A length that the kernel takes stays within what is this test's.
+                if index == 3, work[3] <= 65_536 { work[3] %= 4096 }
+                if index == 2 || index == 5 { (work[3], work[index]) = (min(work[3], 4096), harmless(work[index])) }
+            }
+            words += work
+        }
+        let start = ground.arguments.address
+        ground.arguments.pointer?.initializeMemory(as: UInt64.self, from: words, count: words.count)
+        return start
     }
 
     private func zeros(_ count: Int) -> [UInt64] { [UInt64](repeating: 0, count: count) }
@@ -159,6 +201,7 @@ struct RequestMaker {
         switch number {
         case 0x22, 0x30: lower(3, above: 60_000, to: 2)
         case 0x31: lower(1, above: 60_000, to: 2)
+        case 0x2a: lower(2, above: 60_000, to: 2, shift: 32)
         case 0x23:
             lower(3, above: 1_000_000, to: 20)
             lower(3, above: 1_000_000, to: 20, shift: 32)

@@ -53,6 +53,35 @@ private struct Targets: ~Copyable, Sendable {
         }
     }
 
+    /// Makes a region of all memory on either device of this process; `place` is for arguments.
+    func addRegions(_ place: PageRange) {
+        for isPrivate in [true, false] { request(isPrivate, 0x27, [32 | 3 << 32, 0, 0, 0], place) }
+    }
+
+    /// Gives the engine something to do in the first regions.
+    func post(_ arena: PageRange, _ place: PageRange) {
+        let work = place.address + 2048
+        let words: [UInt64] = [1, 0, arena.address, 5000, 1, arena.address(ofPage: 8)]
+        UnsafeMutableRawPointer(bitPattern: UInt(work))?.initializeMemory(
+            as: UInt64.self, from: words, count: words.count)
+        for isPrivate in [true, false] { request(isPrivate, 0x29, [24, work, 1], place) }
+    }
+
+    /// Takes what the engine has done, so that it gets more.
+    func takeCompletions(_ scratch: PageRange, _ place: PageRange) {
+        for isPrivate in [true, false] { request(isPrivate, 0x2a, [32, scratch.address, 256, 0], place) }
+    }
+
+    /// What is refused now is not missed later.
+    private func request(_ isPrivate: Bool, _ number: UInt8, _ words: [UInt64], _ place: PageRange) {
+        place.pointer?.initializeMemory(as: UInt64.self, from: words, count: words.count)
+        let request = MirrorDevice.request(number: number, bytes: words.count * 8)
+        _ =
+            isPrivate
+            ? ownPrivate.raw(request: request, argument: UInt(place.address))
+            : ownCoherent.raw(request: request, argument: UInt(place.address))
+    }
+
     /// Holds a page until UNPIN names it or the file is closed.
     func pinOnce(_ page: PageRange, _ place: PageRange) -> Errno? {
         place.pointer?.initializeMemory(as: UInt64.self, repeating: 0, count: 6)
@@ -105,13 +134,23 @@ func requestStorm(
             answers[answer, default: 0] += 1
             switch number {
             case 0x23 where index % 4 == 3, 0x31 where index % 4 == 3: try controls.makeWhole()
-            // Memory that was added goes again.
             // Something to be read.
             case 0x25 where index % 16 == 0:
                 _ = try? controls.privateDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
+            case 0x28 where index % 4 == 3: targets.addRegions(ground.arguments)
+            case 0x29 where index % 8 == 7:
+                targets.takeCompletions(ground.scratch, ground.arguments)
+                targets.addRegions(ground.arguments)
+            case 0x2a where index % 4 == 3:
+                targets.addRegions(ground.arguments)
+                targets.post(arena.range, ground.arguments)
             // A pin that nobody else lets go of.
             case 0x2e where index % 8 == 7: _ = targets.pinOnce(arena.range.page(index % 16), ground.arguments)
+            // Memory that was added goes again.
             case 0x2f where index % 64 == 63: try controls.release()
+            // A piece at the place of one that has gone.
+            case 0x30 where index % 32 == 31:
+                _ = try? controls.coherentDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
             default: break
             }
         }

@@ -21,7 +21,7 @@ private func robustnessTest(
     _ id: String, _ summary: String, _ numbers: [UInt8], file: String = #fileID, line: Int = #line
 ) -> GuestTest {
     GuestTest(
-        id, summary, needs: [.private, .coherent, .ours, .smp], timeoutMilliseconds: 180_000, file: file, line: line
+        id, summary, needs: [.private, .coherent, .ours, .smp], timeoutMilliseconds: 600_000, file: file, line: line
     ) {
         let seed = RandomSource.processSeed
         Console.line("seed \(seed): HMMLAB_SEED=\(seed) makes the same requests again")
@@ -48,13 +48,17 @@ private func robustnessTest(
 
 private func check(_ answers: Answers, _ number: UInt8) {
     let words = answers.map { "\($0.key?.description ?? "done"): \($0.value)" }.sorted()
-    Console.line("0x\(String(number, radix: 16)): \(words.joined(separator: ", "))")
+    let total = answers.values.reduce(0, +)
+    Console.line("0x\(String(number, radix: 16)): \(total) requests: \(words.joined(separator: ", "))")
     let documented = DocumentedErrors.of(number)
     for case (let error?, let count) in answers where !documented.contains(error) {
         expect(false, "command 0x\(String(number, radix: 16)) gets documented errors only", "\(count) times \(error)")
     }
-    expectEqual(answers.values.reduce(0, +), requestsPerNumber, "every request is made and answered")
-    expectEqual(answers[nil] != nil, isCommand(number), "commands are done, and only commands")
+    expectEqual(total, requestsPerNumber, "every request is made and answered")
+    // Requests that all fail for the same reason would be no test of what comes behind it.
+    let done = answers[nil] ?? 0
+    expect(
+        isCommand(number) ? done >= total / 100 : done == 0, "commands are done, and only commands", "\(done) times")
     expect(answers[.invalidArgument] != nil, "malformed requests are refused")
 }
 
