@@ -18,6 +18,7 @@
 
 #include "hmm_devmem.h"
 #include "hmm_dmirror_uapi.h"
+#include "dmirror_odp.h"
 
 /* Size of a chunk of memory that the device gets by itself. */
 #define DMIRROR_CHUNK_PAGES	((256UL << 20) >> PAGE_SHIFT)
@@ -57,6 +58,7 @@ enum dmirror_stat {
  * @stats: by enum dmirror_stat
  * @alloc_nth: allocations until one fails, 0: none does
  * @copy_nth: pages until a copy fails, 0: none does
+ * @map_nth: pages until one cannot be mapped for DMA, 0: none does
  * @inject_flags: HMM_DMIRROR_INJECT_*
  * @copy_delay_us: before each batch
  * @notifier_delay_us: before each invalidation
@@ -72,6 +74,7 @@ struct dmirror_device {
 	atomic64_t stats[DMIRROR_NR_STATS];
 	atomic64_t alloc_nth;
 	atomic64_t copy_nth;
+	atomic64_t map_nth;
 	u32 inject_flags;
 	u32 copy_delay_us;
 	u32 notifier_delay_us;
@@ -84,9 +87,10 @@ struct dmirror_device {
  * @lock: protects the entries of the page table and what they point to: an
  *	invalidation takes it, so a page found in the table under it is mapped
  * @leaves: the page table; see dmirror_table.c
- * @nr_leaves: number of leaves
+ * @nr_leaves: number of leaves, with those of regions
  * @flags: HMM_DMIRROR_FLAG_*, changed bit by bit
  * @pins: what PIN holds, by handle
+ * @odp: on-demand paging
  */
 struct dmirror {
 	struct dmirror_device *device;
@@ -96,6 +100,7 @@ struct dmirror {
 	atomic_long_t nr_leaves;
 	unsigned long flags;
 	struct xarray pins;
+	struct dmirror_odp odp;
 };
 
 /* An entry of the device's page table: 0, or a frame number and these. */
@@ -140,6 +145,12 @@ static inline void dmirror_count(struct dmirror_device *device, enum dmirror_sta
 
 void dmirror_count_max(struct dmirror_device *device, enum dmirror_stat stat, u64 value);
 
+/* True for the nth call since the counter was set to n. */
+static inline bool dmirror_is_nth(atomic64_t *counter)
+{
+	return atomic64_read(counter) > 0 && !atomic64_dec_if_positive(counter);
+}
+
 /* The argument of a request from 0x20 on; all begin with the same two words. */
 union dmirror_arg {
 	struct {
@@ -153,6 +164,10 @@ union dmirror_arg {
 	struct hmm_dmirror_stats stats;
 	struct hmm_dmirror_devmem devmem;
 	struct hmm_dmirror_atomic atomic;
+	struct hmm_dmirror_odp_reg odp_reg;
+	struct hmm_dmirror_odp_dereg odp_dereg;
+	struct hmm_dmirror_odp_post odp_post;
+	struct hmm_dmirror_odp_poll odp_poll;
 	struct hmm_dmirror_pin pin;
 	struct hmm_dmirror_unpin unpin;
 	struct hmm_dmirror_chunk chunk;
@@ -180,6 +195,8 @@ enum dmirror_fault {
 	DMIRROR_MAP_OURS,
 };
 
+struct hmm_range;
+int dmirror_look_once(struct hmm_range *range, enum dmirror_fault how);
 int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 		  enum dmirror_fault how);
 typedef void (*dmirror_look_fn)(struct dmirror *m, unsigned long addr,
@@ -188,6 +205,8 @@ int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,
 		 dmirror_look_fn fn, void *arg);
 
 /* dmirror_access.c */
+struct page *dmirror_entry_memory(unsigned long entry);
+void dmirror_mark_written(unsigned long entry);
 int dmirror_read(struct dmirror *m, struct hmm_dmirror_cmd *cmd, enum dmirror_fault how);
 int dmirror_write(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 int dmirror_read_mapped(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
@@ -220,6 +239,14 @@ int dmirror_unplug(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_devmem.c */
 int dmirror_devmem_read(struct dmirror *m, union dmirror_arg *args);
+
+/* dmirror_odp.c */
+int dmirror_odp_reg(struct dmirror *m, union dmirror_arg *args);
+int dmirror_odp_dereg(struct dmirror *m, union dmirror_arg *args);
+
+/* dmirror_odp_engine.c */
+int dmirror_odp_post(struct dmirror *m, union dmirror_arg *args);
+int dmirror_odp_poll(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_pin.c */
 int dmirror_pin(struct dmirror *m, union dmirror_arg *args);

@@ -9,8 +9,8 @@
 
 #include "dmirror.h"
 
-/* The memory behind an entry of the table; the lock is held. */
-static struct page *entry_memory(unsigned long entry)
+/* The memory behind an entry of a device's page table, whose lock is held. */
+struct page *dmirror_entry_memory(unsigned long entry)
 {
 	struct page *page = dmirror_pte_page(entry);
 
@@ -20,7 +20,7 @@ static struct page *entry_memory(unsigned long entry)
 }
 
 /* What the device wrote has to survive reclaim, also where the CPU's PTE is clean. */
-static void mark_written(unsigned long entry)
+void dmirror_mark_written(unsigned long entry)
 {
 	struct folio *folio = page_folio(dmirror_pte_page(entry));
 
@@ -44,10 +44,10 @@ static unsigned long access_pages(struct dmirror *m, unsigned long addr, unsigne
 		if ((entry & need) != need)
 			break;
 		if (write) {
-			memcpy_to_page(entry_memory(entry), 0, buffer, PAGE_SIZE);
-			mark_written(entry);
+			memcpy_to_page(dmirror_entry_memory(entry), 0, buffer, PAGE_SIZE);
+			dmirror_mark_written(entry);
 		} else {
-			memcpy_from_page(buffer, entry_memory(entry), 0, PAGE_SIZE);
+			memcpy_from_page(buffer, dmirror_entry_memory(entry), 0, PAGE_SIZE);
 		}
 	}
 	mutex_unlock(&m->lock);
@@ -176,10 +176,10 @@ int dmirror_atomic(struct dmirror *m, union dmirror_arg *args)
 		mutex_lock(&m->lock);
 		entry = dmirror_lookup(m, addr);
 		if ((entry & need) == need) {
-			page = kmap_local_page(entry_memory(entry));
+			page = kmap_local_page(dmirror_entry_memory(entry));
 			arg->old = do_atomic(page + offset_in_page(arg->addr), arg);
 			kunmap_local(page);
-			mark_written(entry);
+			dmirror_mark_written(entry);
 		}
 		mutex_unlock(&m->lock);
 		if ((entry & need) == need)

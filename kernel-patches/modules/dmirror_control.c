@@ -79,11 +79,12 @@ int dmirror_inject(struct dmirror *m, union dmirror_arg *args)
 
 	if (arg->copy_delay_us > DMIRROR_MAX_DELAY_US ||
 	    arg->notifier_delay_us > DMIRROR_MAX_DELAY_US ||
-	    arg->alloc_nth > S64_MAX || arg->copy_nth > S64_MAX)
+	    arg->alloc_nth > S64_MAX || arg->copy_nth > S64_MAX || arg->map_nth > S64_MAX)
 		return -EINVAL;
 	mutex_lock(&device->plug_lock);
 	atomic64_set(&device->alloc_nth, arg->alloc_nth);
 	atomic64_set(&device->copy_nth, arg->copy_nth);
+	atomic64_set(&device->map_nth, arg->map_nth);
 	WRITE_ONCE(device->copy_delay_us, arg->copy_delay_us);
 	WRITE_ONCE(device->notifier_delay_us, arg->notifier_delay_us);
 	WRITE_ONCE(device->inject_flags, arg->flags);

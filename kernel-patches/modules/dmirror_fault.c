@@ -28,14 +28,14 @@ struct dmirror_step {
  * fork()). The CPU's own fault for writing has to settle it. Returns 0 when every
  * page can be written, -EBUSY when it has to be looked at again.
  */
-static int upgrade_read_only(struct dmirror_step *step)
+static int upgrade_read_only(struct hmm_range *range)
 {
-	struct mm_struct *mm = step->range.notifier->mm;
-	unsigned long addr, *pfn = step->pfns;
+	struct mm_struct *mm = range->notifier->mm;
+	unsigned long addr, *pfn = range->hmm_pfns;
 	struct vm_area_struct *vma;
 	int ret;
 
-	for (addr = step->range.start; addr < step->range.end; addr += PAGE_SIZE, pfn++) {
+	for (addr = range->start; addr < range->end; addr += PAGE_SIZE, pfn++) {
 		if ((*pfn & (HMM_PFN_VALID | HMM_PFN_WRITE)) != HMM_PFN_VALID)
 			continue;
 		vma = vma_lookup(mm, addr);
@@ -47,12 +47,18 @@ static int upgrade_read_only(struct dmirror_step *step)
 	return 0;
 }
 
-static int look_once(struct dmirror_step *step, enum dmirror_fault how)
+/*
+ * One look at the CPU's page table; begun again when it is -EBUSY, or when the
+ * notifier's sequence is not valid any more. The caller holds a reference to the mm.
+ */
+int dmirror_look_once(struct hmm_range *range, enum dmirror_fault how)
 {
-	struct hmm_range *range = &step->range;
 	struct mm_struct *mm = range->notifier->mm;
 	int ret;
 
+	/* Some flags of an entry are handed through to the result. */
+	memset(range->hmm_pfns, 0,
+	       ((range->end - range->start) >> PAGE_SHIFT) * sizeof(*range->hmm_pfns));
 	if (how == DMIRROR_FAULT_READ_UNLOCKED)
 		return compat_range_fault_unlocked(range,
 						   msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT));
@@ -61,7 +67,7 @@ static int look_once(struct dmirror_step *step, enum dmirror_fault how)
 	mmap_read_lock(mm);
 	ret = hmm_range_fault(range);
 	if (!ret && how == DMIRROR_FAULT_WRITE)
-		ret = upgrade_read_only(step);
+		ret = upgrade_read_only(range);
 	mmap_read_unlock(mm);
 	return ret;
 }
@@ -76,9 +82,7 @@ static int look_and_lock(struct dmirror *m, struct dmirror_step *step, enum dmir
 	for (;;) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		/* Some flags of an entry are handed through to the result. */
-		memset(step->pfns, 0, sizeof(step->pfns));
-		ret = look_once(step, how);
+		ret = dmirror_look_once(&step->range, how);
 		if (!ret) {
 			mutex_lock(&m->lock);
 			if (!mmu_interval_read_retry(step->range.notifier,

@@ -59,6 +59,22 @@ static const struct dmirror_request requests[] = {
 		.fn = dmirror_atomic, .size = sizeof(struct hmm_dmirror_atomic),
 		.on_device = true,
 	},
+	[DMIRROR_AT(HMM_DMIRROR_ODP_REG)] = {
+		.fn = dmirror_odp_reg, .size = sizeof(struct hmm_dmirror_odp_reg),
+		.flags = HMM_DMIRROR_ODP_WRITE | HMM_DMIRROR_ODP_IMPLICIT |
+			 HMM_DMIRROR_ODP_PREFETCH,
+	},
+	[DMIRROR_AT(HMM_DMIRROR_ODP_DEREG)] = {
+		.fn = dmirror_odp_dereg, .size = sizeof(struct hmm_dmirror_odp_dereg),
+		.flags = HMM_DMIRROR_ODP_QUERY,
+	},
+	[DMIRROR_AT(HMM_DMIRROR_ODP_POST)] = {
+		.fn = dmirror_odp_post, .size = sizeof(struct hmm_dmirror_odp_post),
+		.always_copied = true,
+	},
+	[DMIRROR_AT(HMM_DMIRROR_ODP_POLL)] = {
+		.fn = dmirror_odp_poll, .size = sizeof(struct hmm_dmirror_odp_poll),
+	},
 	[DMIRROR_AT(HMM_DMIRROR_PIN)] = {
 		.fn = dmirror_pin, .size = sizeof(struct hmm_dmirror_pin),
 		.flags = HMM_DMIRROR_PIN_WRITE | HMM_DMIRROR_PIN_LONGTERM,

@@ -34,6 +34,7 @@ static int dmirror_open(struct inode *inode, struct file *file)
 	mutex_init(&m->lock);
 	xa_init(&m->leaves);
 	xa_init_flags(&m->pins, XA_FLAGS_ALLOC);
+	dmirror_odp_init(m);
 	ret = mmu_interval_notifier_insert(&m->notifier, current->mm, 0,
 					   ULONG_MAX & PAGE_MASK, &dmirror_notifier_ops);
 	if (ret) {
@@ -49,6 +50,7 @@ static int dmirror_release(struct inode *inode, struct file *file)
 {
 	struct dmirror *m = file->private_data;
 
+	dmirror_odp_exit(m);
 	dmirror_unpin_all(m);
 	mmu_interval_notifier_remove(&m->notifier);
 	dmirror_table_free(m);
@@ -107,6 +109,9 @@ static struct dmirror_device *dmirror_device_add(unsigned int unit, resource_siz
 	ret = dev_set_name(&device->dev, "hmm_dmirror%u", unit);
 	if (ret)
 		goto put;
+	ret = dma_coerce_mask_and_coherent(&device->dev, DMA_BIT_MASK(64));
+	if (ret)
+		goto put;
 
 	device->dm = hmm_devmem_create("hmm_dmirror", spm ? MEMORY_DEVICE_COHERENT
 							  : MEMORY_DEVICE_PRIVATE,
@@ -150,9 +155,12 @@ static int __init dmirror_init(void)
 	unsigned int i, n = spm_addr_dev0 && spm_addr_dev1 ? DMIRROR_NODES : 2;
 	int ret;
 
+	dmirror_odp_engines = alloc_workqueue("hmm_dmirror", WQ_UNBOUND, 0);
+	if (!dmirror_odp_engines)
+		return -ENOMEM;
 	ret = alloc_chrdev_region(&dmirror_first, 0, DMIRROR_NODES, "hmm_dmirror");
 	if (ret)
-		return ret;
+		goto destroy;
 	for (i = 0; i < n; i++) {
 		dmirror_devices[i] = dmirror_device_add(i, spm[i]);
 		if (IS_ERR(dmirror_devices[i])) {
@@ -167,6 +175,8 @@ undo:
 	while (i--)
 		dmirror_device_remove(dmirror_devices[i]);
 	unregister_chrdev_region(dmirror_first, DMIRROR_NODES);
+destroy:
+	destroy_workqueue(dmirror_odp_engines);
 	return ret;
 }
 
@@ -178,6 +188,7 @@ static void __exit dmirror_exit(void)
 		if (dmirror_devices[i])
 			dmirror_device_remove(dmirror_devices[i]);
 	unregister_chrdev_region(dmirror_first, DMIRROR_NODES);
+	destroy_workqueue(dmirror_odp_engines);
 }
 
 module_init(dmirror_init);

@@ -75,16 +75,10 @@ static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 	chunk->private = NULL;
 }
 
-/* True for the nth call since the counter was set to n. */
-static bool is_nth(atomic64_t *counter)
-{
-	return atomic64_read(counter) > 0 && !atomic64_dec_if_positive(counter);
-}
-
 static int copy_page_pair(struct dmirror_device *device, struct page *dst, struct page *src,
 			  enum hmm_devmem_direction direction)
 {
-	if (is_nth(&device->copy_nth))
+	if (dmirror_is_nth(&device->copy_nth))
 		return -EIO;
 	if (direction == HMM_DEVMEM_TO_DEVICE)
 		dst = backing_make(dst);
@@ -98,7 +92,7 @@ static int copy_page_pair(struct dmirror_device *device, struct page *dst, struc
 
 static int clear_page_of_device(struct dmirror_device *device, struct page *dst)
 {
-	if (is_nth(&device->copy_nth))
+	if (dmirror_is_nth(&device->copy_nth))
 		return -EIO;
 	dst = backing_make(dst);
 	if (!dst)
@@ -161,7 +155,7 @@ static bool may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie)
 
 	if (m && test_and_clear_bit(ilog2(HMM_DMIRROR_FLAG_FAIL_ALLOC), &m->flags))
 		return false;
-	return !is_nth(&device_of(dm)->alloc_nth);
+	return !dmirror_is_nth(&device_of(dm)->alloc_nth);
 }
 
 static vm_fault_t cpu_fault(struct hmm_devmem *dm, struct vm_fault *vmf)
