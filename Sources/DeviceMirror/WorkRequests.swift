@@ -113,6 +113,12 @@ public struct PolledCompletions: Sendable, Hashable {
     public let completions: [WorkCompletion]
     /// The requests that are not done.
     public let pending: Int
+
+    /// Names an answer, to compare with.
+    public init(completions: [WorkCompletion], pending: Int) {
+        self.completions = completions
+        self.pending = pending
+    }
 }
 
 /// The engine's queue, one for each open file.
