@@ -54,7 +54,8 @@ struct MirrorDeviceTests {
     private let operations: [MirrorError.Operation] = [
         .read, .write, .migrateToDevice, .migrateToSystem, .snapshot, .exclusive, .checkExclusive, .release,
         .flags, .readUnlocked, .information, .statistics, .migrate, .evict, .inject, .readContents, .readContents,
-        .atomic, .atomic, .registerRegion, .registerRegion, .post, .poll, .pin, .addChunk, .removeChunk, .unplug, .unplug, .raw,
+        .atomic, .atomic, .registerRegion, .registerRegion, .post, .poll, .pin, .addChunk, .removeChunk, .unplug,
+        .unplug, .raw,
     ]
 
     @Test("A device that does not exist is ENOENT, with the node and the place of the call")

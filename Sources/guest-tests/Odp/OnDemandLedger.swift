@@ -59,6 +59,7 @@ let onDemandLedgerTests: [GuestTest] =
                 let copy = WorkRequest.Operation.copy(
                     region.handle.bytes(buffer.range, 0..<65536), to: region.handle, at: buffer.range.page(16).address)
                 try own.submit(.init(repeating: copy, count: 50))
+                region.leaveToClose()
                 if isKilled { kill(getpid(), SIGKILL) }
                 exitNow()
             }
