@@ -6,6 +6,7 @@
  * Locks: dmirror.lock is taken in the invalidation of a notifier, so nothing may
  * be allocated under it that could wait for reclaim, and no user memory may be
  * touched. It comes after mmap_lock, folio locks and all locks of hmm_devmem.
+ * On-demand paging has locks of its own, see dmirror_odp.h.
  */
 #ifndef DMIRROR_H
 #define DMIRROR_H

@@ -26,14 +26,14 @@ struct dmirror_step {
  * The base returns an entry of the device's own private memory as valid although
  * it is read-only and writing was asked for (after mprotect() there and back, or
  * fork()). The CPU's own fault for writing has to settle it. Returns 0 when every
- * page can be written, -EBUSY when it has to be looked at again.
+ * page can be written, -EAGAIN when it has to be looked at again.
  */
 static int upgrade_read_only(struct hmm_range *range)
 {
 	struct mm_struct *mm = range->notifier->mm;
 	unsigned long addr, *pfn = range->hmm_pfns;
 	struct vm_area_struct *vma;
-	int ret;
+	int ret, again = 0;
 
 	for (addr = range->start; addr < range->end; addr += PAGE_SIZE, pfn++) {
 		if ((*pfn & (HMM_PFN_VALID | HMM_PFN_WRITE)) != HMM_PFN_VALID)
@@ -42,9 +42,11 @@ static int upgrade_read_only(struct hmm_range *range)
 		if (!vma || !(vma->vm_flags & VM_WRITE))
 			return -EPERM;
 		ret = fixup_user_fault(mm, addr, FAULT_FLAG_WRITE | FAULT_FLAG_REMOTE, NULL);
-		return ret ?: -EBUSY;
+		if (ret)
+			return ret;
+		again = -EAGAIN;
 	}
-	return 0;
+	return again;
 }
 
 /*
@@ -54,11 +56,13 @@ static int upgrade_read_only(struct hmm_range *range)
 int dmirror_look_once(struct hmm_range *range, enum dmirror_fault how)
 {
 	struct mm_struct *mm = range->notifier->mm;
+	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
+	unsigned int upgraded = 0;
 	int ret;
 
+again:
 	/* Some flags of an entry are handed through to the result. */
-	memset(range->hmm_pfns, 0,
-	       ((range->end - range->start) >> PAGE_SHIFT) * sizeof(*range->hmm_pfns));
+	memset(range->hmm_pfns, 0, npages * sizeof(*range->hmm_pfns));
 	if (how == DMIRROR_FAULT_READ_UNLOCKED)
 		return compat_range_fault_unlocked(range,
 						   msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT));
@@ -69,7 +73,12 @@ int dmirror_look_once(struct hmm_range *range, enum dmirror_fault how)
 	if (!ret && how == DMIRROR_FAULT_WRITE)
 		ret = upgrade_read_only(range);
 	mmap_read_unlock(mm);
-	return ret;
+	if (ret != -EAGAIN)
+		return ret;
+	/* Once: after that it is somebody else who takes the pages away. */
+	if (!upgraded++)
+		goto again;
+	return -EBUSY;
 }
 
 /* Looks until the result is valid; returns 0 with the lock held, or an error. */

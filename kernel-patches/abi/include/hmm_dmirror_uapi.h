@@ -306,7 +306,7 @@ enum {
  * not done then are dropped.
  *
  * ODP_REG: make a region of the mirrored address space. Nothing has to be mapped
- * there yet.
+ * there yet. ESRCH: the address space is gone. ENOSPC: too many regions.
  */
 struct hmm_dmirror_odp_reg {
 	__u32 size;		/* (in) */
@@ -325,7 +325,7 @@ struct hmm_dmirror_odp_reg {
 
 /*
  * ODP_DEREG: tell what a region has seen, and end it, after the requests that use
- * it. Requests that name it later are not accepted.
+ * it. Requests that name it later are not accepted. ENOENT: no such region.
  */
 struct hmm_dmirror_odp_dereg {
 	__u32 size;		/* (in) */
@@ -371,7 +371,9 @@ struct hmm_dmirror_odp_request {
 
 /*
  * ODP_POST: queue work requests, which the engine does in this order. Copied back
- * also after an error: posted says how many were queued before it.
+ * also after an error, which is that of the next request: posted says how many were
+ * queued before it. EAGAIN: the queue is full. ENOENT: no such region. EINVAL also
+ * for bytes outside the region.
  */
 struct hmm_dmirror_odp_post {
 	__u32 size;		/* (in) */
@@ -399,8 +401,8 @@ struct hmm_dmirror_odp_completion {
  * may not be read; EPERM: a write to a mapping or region that may not be written;
  * EBUSY: invalidations did not let a fault succeed in max_retries attempts; ESRCH:
  * the address space is gone; ENODEV: the device is lost; EIO: a page could not be
- * mapped for DMA; ENOMEM. READ whose buffer cannot be written: EFAULT from ODP_POLL
- * itself, the completion stays.
+ * mapped for DMA; ENOMEM. READ delivers the bytes that are done. The first completion
+ * or its READ's buffer cannot be written: EFAULT from ODP_POLL itself, it stays.
  */
 struct hmm_dmirror_odp_poll {
 	__u32 size;		/* (in) */
