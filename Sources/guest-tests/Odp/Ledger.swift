@@ -10,6 +10,7 @@ struct Ledger {
     private let places: [PageRange]
     /// The sum of each word.
     private var sums: [UInt64]
+    private let hotWords: Int
     private var random: RandomSource
     private var outstanding: [UInt64: (word: Int, operand: UInt64)] = [:]
     private var number: UInt64 = 0
@@ -17,14 +18,17 @@ struct Ledger {
     private(set) var endings: [Errno?: Int] = [:]
 
     /// Opens a ledger of words that are zero.
-    init(places: [PageRange], seed: UInt64) {
+    ///
+    /// - Parameter hotWords: how many of them are used; nil for all.
+    init(places: [PageRange], hotWords: Int? = nil, seed: UInt64) {
         self.places = places
         sums = .init(repeating: 0, count: (places.first?.count ?? 0) * PagePattern.wordsPerPage)
+        self.hotWords = hotWords ?? sums.count
         random = RandomSource(seed: seed)
     }
 
     private mutating func entry() -> (word: Int, operand: UInt64, address: UInt64) {
-        let word = Int.random(in: 0..<sums.count, using: &random)
+        let word = Int.random(in: 0..<hotWords, using: &random)
         return (word, random.next(), random.one(of: places).address + UInt64(word * 8))
     }
 

@@ -220,6 +220,10 @@ let onDemandAccessTests: [GuestTest] =
             .notPermitted, .copy(bytes(0..<4096), to: region.handle, at: buffer.range.page(4).address), "so does a copy"
         )
         try mirror.expectDone(.read(bytes(0..<32768), into: pointer), "everything can be read")
+        try mirror.expectFails(
+            .notPermitted, .fetchAdd(1, to: region.handle, at: buffer.range.page(5).address),
+            "what was read is read-only still")
+        image.range.fill(seed: 2)
         buffer.range.pages(from: 4, count: 4).expectHolds(seed: 1, firstPage: 4, "nothing was written")
         try buffer.protect(.none)
         try mirror.expectFails(.badAddress, .read(bytes(0..<4096), into: pointer), "without access nothing is read")

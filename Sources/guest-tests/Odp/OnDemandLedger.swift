@@ -5,8 +5,15 @@ import GuestTestKit
 
 /// No addition is lost or done twice, of engines or of the CPU, whatever happens to the memory meanwhile.
 let onDemandLedgerTests: [GuestTest] =
-    ledgerTest("calm", "while nothing else happens") { buffer, ledger, memory, mirror in
+    onOwnDevice(
+        "mirror-odp/ledger-one-word", "The sum of one word is exact that two engines and the CPU add to",
+        on: [.private],
+        needs: [.smp], timeoutMilliseconds: 60_000
+    ) { memory, mirror in
+        let buffer = try smallPages(1)
+        var ledger = Ledger(places: [buffer.range], hotWords: 1, seed: RandomSource.processSeed)
         try runLedger(&ledger, over: buffer.range, memory, mirror) { _ in }
+        ledger.expectExact("the word has its sum")
     }
     + ledgerTest("protect", "while access is taken away and given back") { buffer, ledger, memory, mirror in
         try runLedger(&ledger, over: buffer.range, memory, mirror, refusals: [.notPermitted, .badAddress]) { random in

@@ -71,6 +71,10 @@ let onDemandOracleTests: [GuestTest] =
     + onBothRegions("mirror-odp/write-protect", "An engine never writes after mprotect to read-only has returned") {
         buffer, region, mirror in
         var random = RandomSource(seed: stormSeed())
+        let image = try MappedBuffer.anonymous(pages: 1)
+        let (range, pointer) = (buffer.range, image.range.pointer)
+        let read = { (page: Int) in WorkRequest.Operation.read(region.bytes(range.page(page), 0..<64), into: pointer) }
+        var reads: [WorkRequest.Operation] = []
         var written = 0
         for round: UInt64 in 1...60 {
             let writes = (0..<80).map { index in
@@ -82,13 +86,18 @@ let onDemandOracleTests: [GuestTest] =
             let early = random.once(in: 2) ? try mirror.poll(most: 1, within: 5).completions : []
             try buffer.protect(.read)
             let before = buffer.range.wordValues()
+            // Half of the pages are there for reading then.
+            if round % 2 == 0 { reads = stride(from: 0, to: 32, by: 2).map(read) } else { reads = [] }
+            try mirror.submit(reads, from: 200)
             try mirror.submit(writes, from: 100)
-            for completion in early + (try mirror.drain(2 * writes.count - early.count)) {
+            for completion in early + (try mirror.drain(2 * writes.count + reads.count - early.count)) {
                 if completion.id < 100 {
                     written += completion.error == nil ? 1 : 0
                     expect(
                         completion.error == nil || completion.error == .notPermitted || completion.error == .busy,
                         "a write before that is done or refused", "\(completion)")
+                } else if completion.id >= 200 {
+                    expect(completion.error == nil, "a read is done", "\(completion)")
                 } else {
                     expect(
                         completion.error == .notPermitted || completion.error == .busy, "a write after that is refused",
@@ -169,18 +178,22 @@ let onDemandOracleTests: [GuestTest] =
         on: [.private], needs: [.swap]
     ) { _, mirror in
         try Workers.stayOnOneProcessor()
-        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
-        let region = try mirror.register(buffer.range, [.write, .prefetch])
-        expectEqual(try region.counters().presentPages, span, "the engine has an entry for every page")
-        for round: UInt64 in 1...2 {
+        let buffer = try MappedBuffer.anonymous(pages: span)
+        let region = try mirror.register(buffer.range)
+        for round: UInt64 in 1...3 {
+            // New pages of the processor that this process is on: the advice finds no others at once.
+            try buffer.advise(.dontNeed)
+            buffer.range.fill(seed: round)
+            try mirror.engineFills(buffer.range, of: region.handle, seed: round + 3)
+            expectEqual(try region.counters().presentPages, span, "the engine has an entry for every page")
             try buffer.advise(.pageOut)
             try buffer.range.expectPlace(.swap, "the memory is in swap")
             expectEqual(try region.counters().presentPages, 0, "the engine has no entry")
-            try mirror.expectEngineReads(buffer.range, of: region.handle, seed: round, "the engine reads every page")
-            // With the CPU, whose processor's new pages the advice finds.
-            buffer.range.fill(seed: round + 1)
+            try mirror.expectEngineReads(
+                buffer.range, of: region.handle, seed: round + 3, "the engine reads every page")
+            try buffer.range.expectPlace(.system, "which brought it back")
+            buffer.range.expectHolds(seed: round + 3, "the contents are right")
         }
-        buffer.range.expectHolds(seed: 3, "the contents are right")
     }
 
 /// Makes one test with a region of 32 small pages, and one with a region of the whole address space.
