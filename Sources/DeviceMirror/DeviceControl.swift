@@ -7,6 +7,8 @@ public struct Injection: Sendable, Hashable {
     public var failingAllocation: UInt64
     /// The nth page from now on that is copied or cleared fails, once; 0: none.
     public var failingCopy: UInt64
+    /// The nth page from now on that the on-demand engine maps for DMA fails, once; 0: none.
+    public var failingMapping: UInt64
     /// Microseconds before each batch is copied, at most 1000000.
     public var copyDelay: UInt32
     /// Microseconds before each invalidation that may sleep, at most 1000000.
@@ -18,11 +20,12 @@ public struct Injection: Sendable, Hashable {
 
     /// Makes a set of failures; without arguments, none.
     public init(
-        failingAllocation: UInt64 = 0, failingCopy: UInt64 = 0, copyDelay: UInt32 = 0, notifierDelay: UInt32 = 0,
-        isLost: Bool = false, refusesFaults: Bool = false
+        failingAllocation: UInt64 = 0, failingCopy: UInt64 = 0, failingMapping: UInt64 = 0, copyDelay: UInt32 = 0,
+        notifierDelay: UInt32 = 0, isLost: Bool = false, refusesFaults: Bool = false
     ) {
         self.failingAllocation = failingAllocation
         self.failingCopy = failingCopy
+        self.failingMapping = failingMapping
         self.copyDelay = copyDelay
         self.notifierDelay = notifierDelay
         self.isLost = isLost
@@ -65,6 +68,7 @@ extension MirrorDevice {
             | (injection.refusesFaults ? hmm_dmirror_inject_fault_sigbus : 0)
         argument.alloc_nth = injection.failingAllocation
         argument.copy_nth = injection.failingCopy
+        argument.map_nth = injection.failingMapping
         argument.copy_delay_us = injection.copyDelay
         argument.notifier_delay_us = injection.notifierDelay
         try perform(.inject, hmm_dmirror_ioctl_inject, &argument, file, line)

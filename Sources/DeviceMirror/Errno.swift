@@ -16,8 +16,16 @@ public struct Errno: RawRepresentable, Sendable, Hashable, Error {
     public static let notPermitted = Errno(rawValue: EPERM)
     /// No such file or entry: a page that did not migrate, or a device that does not exist.
     public static let noEntry = Errno(rawValue: ENOENT)
+    /// No such process: the mirrored address space is gone.
+    public static let noProcess = Errno(rawValue: ESRCH)
     /// Interrupted by a signal.
     public static let interrupted = Errno(rawValue: EINTR)
+    /// Input/output error: a page that could not be mapped for DMA.
+    public static let inputOutput = Errno(rawValue: EIO)
+    /// Try again: a queue that is full.
+    public static let tryAgain = Errno(rawValue: EAGAIN)
+    /// No space left: more regions than a descriptor may have.
+    public static let noSpace = Errno(rawValue: ENOSPC)
     /// Out of memory.
     public static let noMemory = Errno(rawValue: ENOMEM)
     /// Bad address.
@@ -43,7 +51,8 @@ extension Errno: CustomStringConvertible {
         let names: [Errno: String] = [
             .notPermitted: "EPERM", .noEntry: "ENOENT", .interrupted: "EINTR", .badAddress: "EFAULT", .busy: "EBUSY",
             .invalidArgument: "EINVAL", .badDescriptor: "EBADF", .noMemory: "ENOMEM", .notSupported: "EOPNOTSUPP",
-            .noDevice: "ENODEV", .tooLong: "E2BIG",
+            .noDevice: "ENODEV", .tooLong: "E2BIG", .noProcess: "ESRCH", .inputOutput: "EIO", .tryAgain: "EAGAIN",
+            .noSpace: "ENOSPC",
         ]
         return "\(names[self] ?? "errno \(rawValue)") (\(String(cString: strerror(rawValue))))"
     }

@@ -40,6 +40,14 @@ public struct MirrorError: Error, Sendable, Equatable {
         case readContents = "read of the device's memory"
         /// DEV_ATOMIC.
         case atomic
+        /// ODP_REG.
+        case registerRegion = "registration of a region"
+        /// ODP_DEREG, also where it only asks.
+        case deregisterRegion = "deregistration of a region"
+        /// ODP_POST.
+        case post = "post of work requests"
+        /// ODP_POLL.
+        case poll = "poll for completions"
         /// PIN.
         case pin
         /// UNPIN.

@@ -17,6 +17,10 @@ extension hmm_dmirror_inject: SizedArgument {}
 extension hmm_dmirror_stats: SizedArgument {}
 extension hmm_dmirror_devmem: SizedArgument {}
 extension hmm_dmirror_atomic: SizedArgument {}
+extension hmm_dmirror_odp_reg: SizedArgument {}
+extension hmm_dmirror_odp_dereg: SizedArgument {}
+extension hmm_dmirror_odp_post: SizedArgument {}
+extension hmm_dmirror_odp_poll: SizedArgument {}
 extension hmm_dmirror_pin: SizedArgument {}
 extension hmm_dmirror_unpin: SizedArgument {}
 extension hmm_dmirror_chunk: SizedArgument {}

@@ -203,6 +203,18 @@ public struct MappedBuffer: ~Copyable, Sendable {
         return old
     }
 
+    /// Moves a part of the mapping onto another part of the same length, whose contents go (mremap(2)); where it was there
+    /// is memory without access then.
+    public func move(
+        _ part: PageRange, onto target: PageRange, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        guard test_move_mapping_onto(part.pointer, Int(part.byteCount), target.pointer) == target.pointer else {
+            throw SystemCallError(call: "mremap", code: .current, file: file, line: line)
+        }
+        _ = try MappedBuffer.map(
+            part.pointer, Int(part.byteCount), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, file, line)
+    }
+
     /// Keeps the mapping's pages in memory (mlock(2)).
     public func lock(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
         try systemCall("mlock", file: file, line: line) { mlock(range.pointer, Int(range.byteCount)) }

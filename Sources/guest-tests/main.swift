@@ -10,7 +10,9 @@ let tests =
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests
-    + faultKindTests + faultErrorTests + faultUnplugTests + robustnessTests
+    + faultKindTests + faultErrorTests + faultUnplugTests
+    + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
+    + onDemandLedgerTests + onDemandOracleTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
     + devmemModuleTests + devmemLoadTests + devmemExclusiveTests
 let registry: TestRegistry

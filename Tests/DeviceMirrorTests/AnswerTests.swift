@@ -71,4 +71,42 @@ struct AnswerTests {
     func frames() {
         #expect(DeviceChunk(firstFrame: 512, pages: 1024).frames == 512..<1536)
     }
+
+    @Test("A region's counters are found where the interface has them")
+    func counters() {
+        var answer = hmm_dmirror_odp_dereg()
+        answer.parts = 3
+        answer.requests = 11
+        answer.faults = 5
+        answer.retries = 2
+        answer.present = 7
+        answer.max_fault_ns = 900
+        withUnsafeMutableBytes(of: &answer.invalidations) {
+            $0.storeBytes(of: 4, toByteOffset: Int(HMM_DMIRROR_EVENT_MIGRATE) * 8, as: UInt64.self)
+        }
+        let counters = OnDemandRegion.Counters(answer)
+        #expect(counters.parts == 3)
+        #expect(counters.requests == 11)
+        #expect(counters.faults == 5)
+        #expect(counters.retries == 2)
+        #expect(counters.presentPages == 7)
+        #expect(counters.longestFault == 900)
+        #expect(counters.invalidations(by: .migrate) == 4)
+        #expect(DeviceStatistics.Event.allCases.map(counters.invalidations(by:)).reduce(0, +) == 4)
+    }
+
+    @Test("A completion's status is no error when it is 0, and else the error without its sign")
+    func completions() {
+        var answer = hmm_dmirror_odp_completion()
+        (answer.id, answer.faults, answer.done, answer.value, answer.ns) = (9, 2, 4096, 77, 500)
+        let done = WorkCompletion(answer)
+        #expect(done.error == nil)
+        #expect((done.id, done.faults, done.bytes, done.old) == (9, 2, 4096, 77))
+        #expect(done.nanoseconds == 500)
+        answer.status = -14
+        #expect(WorkCompletion(answer).error == .badAddress)
+        // Nothing that a driver should say, and no reason to trap.
+        answer.status = .min
+        #expect(WorkCompletion(answer).error != nil)
+    }
 }

@@ -37,15 +37,25 @@ struct InterfaceTests {
         check(hmm_dmirror_info.self, \.size, \.flags, hmm_dmirror_ioctl_info, number: 0x20, bytes: 88)
         check(hmm_dmirror_migrate.self, \.size, \.flags, hmm_dmirror_ioctl_migrate2, number: 0x21, bytes: 160)
         check(hmm_dmirror_evict.self, \.size, \.flags, hmm_dmirror_ioctl_evict, number: 0x22, bytes: 40)
-        check(hmm_dmirror_inject.self, \.size, \.flags, hmm_dmirror_ioctl_inject, number: 0x23, bytes: 32)
+        check(hmm_dmirror_inject.self, \.size, \.flags, hmm_dmirror_ioctl_inject, number: 0x23, bytes: 40)
         check(hmm_dmirror_stats.self, \.size, \.flags, hmm_dmirror_ioctl_stats, number: 0x24, bytes: 168)
         check(hmm_dmirror_devmem.self, \.size, \.flags, hmm_dmirror_ioctl_devmem_read, number: 0x25, bytes: 40)
         check(hmm_dmirror_atomic.self, \.size, \.flags, hmm_dmirror_ioctl_dev_atomic, number: 0x26, bytes: 48)
+        check(hmm_dmirror_odp_reg.self, \.size, \.flags, hmm_dmirror_ioctl_odp_reg, number: 0x27, bytes: 32)
+        check(hmm_dmirror_odp_dereg.self, \.size, \.flags, hmm_dmirror_ioctl_odp_dereg, number: 0x28, bytes: 120)
+        check(hmm_dmirror_odp_post.self, \.size, \.flags, hmm_dmirror_ioctl_odp_post, number: 0x29, bytes: 24)
+        check(hmm_dmirror_odp_poll.self, \.size, \.flags, hmm_dmirror_ioctl_odp_poll, number: 0x2a, bytes: 32)
         check(hmm_dmirror_pin.self, \.size, \.flags, hmm_dmirror_ioctl_pin, number: 0x2d, bytes: 48)
         check(hmm_dmirror_unpin.self, \.size, \.flags, hmm_dmirror_ioctl_unpin, number: 0x2e, bytes: 16)
         check(hmm_dmirror_chunk.self, \.size, \.flags, hmm_dmirror_ioctl_chunk_add, number: 0x2f, bytes: 40)
         check(hmm_dmirror_chunk.self, \.size, \.flags, hmm_dmirror_ioctl_chunk_remove, number: 0x30, bytes: 40)
         check(hmm_dmirror_unplug.self, \.size, \.flags, hmm_dmirror_ioctl_unplug, number: 0x31, bytes: 16)
+    }
+
+    @Test("Work requests and completions lie side by side as the kernel copies them")
+    func arrays() {
+        #expect(MemoryLayout<hmm_dmirror_odp_request>.stride == 48)
+        #expect(MemoryLayout<hmm_dmirror_odp_completion>.stride == 40)
     }
 
     private func check<Argument>(

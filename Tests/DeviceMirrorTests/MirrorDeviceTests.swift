@@ -33,6 +33,12 @@ struct MirrorDeviceTests {
         collect { () throws(MirrorError) in try device.readContents(ofFrame: 1, into: nil) }
         collect { () throws(MirrorError) in _ = try device.fetchAdd(1, at: range.address) }
         collect { () throws(MirrorError) in _ = try device.compareExchange(1, with: 2, at: range.address) }
+        collect { () throws(MirrorError) in _ = try device.register(range) }
+        collect { () throws(MirrorError) in _ = try device.registerAddressSpace() }
+        collect { () throws(MirrorError) in
+            _ = try device.post([WorkRequest(1, .fetchAdd(1, to: .init(rawValue: 1), at: range.address))])
+        }
+        collect { () throws(MirrorError) in _ = try device.poll() }
         collect { () throws(MirrorError) in _ = try device.pin(range) }
         collect { () throws(MirrorError) in _ = try device.addChunk(pages: 512) }
         collect { () throws(MirrorError) in _ = try device.removeChunk(DeviceChunk(firstFrame: 512, pages: 512)) }
@@ -48,7 +54,8 @@ struct MirrorDeviceTests {
     private let operations: [MirrorError.Operation] = [
         .read, .write, .migrateToDevice, .migrateToSystem, .snapshot, .exclusive, .checkExclusive, .release,
         .flags, .readUnlocked, .information, .statistics, .migrate, .evict, .inject, .readContents, .readContents,
-        .atomic, .atomic, .pin, .addChunk, .removeChunk, .unplug, .unplug, .raw,
+        .atomic, .atomic, .registerRegion, .registerRegion, .post, .poll, .pin, .addChunk, .removeChunk, .unplug,
+        .unplug, .raw,
     ]
 
     @Test("A device that does not exist is ENOENT, with the node and the place of the call")
@@ -104,6 +111,21 @@ struct MirrorDeviceTests {
         do {
             let device = MirrorDevice(adopting: ends[1])
             #expect(throws: MirrorError.self) { _ = try device.pin(range) }
+        }
+        var byte: UInt8 = 0
+        try #require(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+        // EAGAIN while a copy of the write end is open.
+        #expect(read(ends[0], &byte, 1) == 0)
+    }
+
+    @Test("A region that is refused leaves no descriptor behind")
+    func refusedRegion() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        do {
+            let device = MirrorDevice(adopting: ends[1])
+            #expect(throws: MirrorError.self) { _ = try device.register(range) }
         }
         var byte: UInt8 = 0
         try #require(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)

@@ -34,6 +34,9 @@ int test_copy_descriptor(pid_t process, int descriptor);
 /* Moves a mapping to a new address that the kernel chooses; MAP_FAILED on failure. Reason: variadic, mremap(2). */
 void *test_move_mapping(void *address, size_t bytes);
 
+/* Moves a mapping onto another one, which goes; MAP_FAILED on failure. Reason: variadic, mremap(2). */
+void *test_move_mapping_onto(void *address, size_t bytes, void *target);
+
 /* A file in memory, with sealing allowed. Reason: memfd_create(2) needs _GNU_SOURCE. */
 int test_memory_file(const char *name);
 
