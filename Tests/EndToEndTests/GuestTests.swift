@@ -74,6 +74,21 @@ extension EndToEnd {
             #expect(run.tests.count { $0.verdict == "pass" } >= 250)
         }
 
+        /// hmmlab's own driver with every suite that it has, and upstream's hmm-tests unchanged.
+        @Test func ourOwnDriverPassesToo() async throws {
+            defer { tool.remove() }
+            let output = try await tool.run("test", "--driver", "hmm_dmirror", "--json", "run.json")
+            #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
+            let run = try RunDocument(path: tool.folder + "/run.json")
+            for test in run.tests where test.outcome == "unexpected" {
+                Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
+            }
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
+            for suite in ["mirror", "migrate", "devmem", "faults", "mirror-odp", "robustness", "kselftest:mm/hmm"] {
+                #expect(run.tests.contains { $0.id.hasPrefix(suite) && $0.verdict == "pass" }, "\(suite) did not run")
+            }
+        }
+
         @Test func ctrlCKeepsTheResultsSoFar() async throws {
             defer { tool.remove() }
             let process = try tool.start(

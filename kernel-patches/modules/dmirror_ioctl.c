@@ -6,6 +6,7 @@
 #include <linux/uaccess.h>
 
 #include "dmirror.h"
+#include "hmm_dmirror_layout.h"
 
 #define DMIRROR_FIRST_OWN	0x20
 
