@@ -40,7 +40,7 @@ let migrateThreadTests: [GuestTest] =
     }
     + onBothMemories(
         "migrate/threads-release", "No increment is lost while the device gives its memory up again and again",
-        needs: [.smp], timeoutMilliseconds: 90_000
+        needs: [.smp], timeoutMilliseconds: 240_000
     ) { memory in
         let buffer = try MappedBuffer.anonymous(pages: 8)
         let mirror = try memory.open()
@@ -72,7 +72,7 @@ extension MirrorDevice {
 ///
 /// All go on until the memory has moved so often that the counting cannot have been over before.
 private func count(in parts: [PageRange], _ move: @escaping @Sendable () throws -> Bool) throws {
-    let (leastRounds, leastMoves) = (50, 20)
+    let (leastRounds, leastMoves) = (50, 10)
     let moves = Atomic(0)
     let finished = Atomic(0)
     let isOver = Atomic(false)
