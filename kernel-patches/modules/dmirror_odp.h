@@ -12,8 +12,8 @@
  *                       obeys the rules of dmirror.lock. Never two at once.
  *   queue_lock (spin)   the lists of requests
  *
- * A region's xarray of handles is locked by itself. Notifiers are removed with
- * none of these held.
+ * Regions, parts and leaves are found in xarrays, which lock themselves. Notifiers
+ * are removed with none of these held.
  */
 #ifndef DMIRROR_ODP_H
 #define DMIRROR_ODP_H
