@@ -9,8 +9,7 @@ enum DocumentedErrors {
         (0x00, "read"), (0x01, "write"), (0x02, "migrate-to-dev"), (0x03, "migrate-to-sys"), (0x04, "snapshot"),
         (0x05, "exclusive"), (0x06, "check-exclusive"), (0x07, "release"), (0x08, "flags"), (0x09, "read-unlocked"),
         (0x20, "info"), (0x21, "migrate2"), (0x22, "evict"), (0x23, "inject"), (0x24, "stats"),
-        (0x25, "devmem-read"), (0x26, "dev-atomic"), (0x27, "odp-reg"), (0x28, "odp-dereg"),
-        (0x29, "odp-post"), (0x2a, "odp-poll"), (0x2d, "pin"), (0x2e, "unpin"), (0x2f, "chunk-add"),
+        (0x25, "devmem-read"), (0x26, "dev-atomic"), (0x2d, "pin"), (0x2e, "unpin"), (0x2f, "chunk-add"),
         (0x30, "chunk-remove"), (0x31, "unplug"),
     ]
 
@@ -32,9 +31,6 @@ enum DocumentedErrors {
             case 0x22: [.busy, .noDevice, .noMemory]
             case 0x25: [.noEntry, .noMemory, .busy, .noDevice]
             case 0x26: [.notPermitted, .noMemory, .busy, .noDevice]
-            case 0x27: [.noMemory, .noSpace, .noProcess]
-            case 0x28: [.noEntry]
-            case 0x29: [.noEntry, .tryAgain, .noMemory]
             case 0x2d: [.noMemory, .busy]
             case 0x2e: [.noEntry]
             case 0x2f: [.noMemory, .busy, .noDevice]

@@ -84,7 +84,7 @@ struct RequestMaker {
                 ? [header(40, [1]), 0, 0, milliseconds(), 0] : [header(40, [0]), frame(), count(), milliseconds(), 0]
         case 0x23:
             let delays = UInt64.random(in: 0...20, using: &random) | UInt64.random(in: 0...20, using: &random) << 32
-            return [header(40, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays, milliseconds()]
+            return [header(32, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays]
         case 0x24: return [header(168, [0, 1])] + zeros(20)
         case 0x25:
             let pfns = random.one(of: [0, scratch + 32 * 4096])
@@ -94,18 +94,6 @@ struct RequestMaker {
             return random.once(in: 2)
                 ? [header(48, [0]), address() + 8, 0, random.next(), 0, 0]
                 : [header(48, [0]), address() + 16, 1, random.next(), random.next(), 0]
-        case 0x27:
-            // Never both writable and prefetched: many of those would map a page for DMA more often than it is counted.
-            return random.once(in: 4)
-                ? [header(32, [2, 3]), 0, 0, milliseconds()]
-                : [header(32, [0, 1, 4]), address(), count(), milliseconds()]
-        case 0x28: return [header(120, [0, 1]), UInt64.random(in: 0...4, using: &random)] + zeros(13)
-        case 0x29:
-            let requests = UInt64.random(in: 1...4, using: &random)
-            placeWorkRequests(Int(requests))
-            return [header(24, [0]), workRequests, requests]
-        case 0x2a:
-            return [header(32, [0]), scratch, UInt64.random(in: 1...8, using: &random) | milliseconds() << 32, 0]
         case 0x2d: return [header(48, [0, 1, 2, 3]), address(), count(), 0, 0, 0]
         case 0x2e: return [header(16, [0]), UInt64.random(in: 0...4, using: &random)]
         case 0x2f:
@@ -114,28 +102,6 @@ struct RequestMaker {
         case 0x30: return [header(40, [0]), 0, frame(), milliseconds(), 0]
         case 0x31: return [header(16, [0, 1, 2]), milliseconds()]
         default: return [address(), scratch, count(), 0, 0]
-        }
-    }
-
-    /// Where the array of ODP_POST lies: behind what answers are written to.
-    private var workRequests: UInt64 { ground.scratch.address(ofPage: ground.scratch.count - 1) }
-
-    /// Puts work requests into their place, of which something may be wrong; their regions are in the arena.
-    private mutating func placeWorkRequests(_ count: Int) {
-        for index in 0..<count {
-            let operation = random.next() % 4
-            let handle = UInt64.random(in: 1...4, using: &random)
-            var words: [UInt64] = [
-                UInt64(index), operation, address(), operation == 2 ? 8 : UInt64.random(in: 1...8192, using: &random),
-                operation == 3 ? handle | handle << 32 : handle, operation == 3 ? address() : ground.scratch.address,
-            ]
-            if random.once(in: 3) { spoil(&words) }
-            // The buffer of a read.
-            words[5] = harmless(words[5])
-            for (word, value) in words.enumerated() {
-                UnsafeMutableRawPointer(bitPattern: UInt(workRequests) + UInt(index * 48 + word * 8))?
-                    .storeBytes(of: value, as: UInt64.self)
-            }
         }
     }
 
@@ -193,7 +159,6 @@ struct RequestMaker {
         switch number {
         case 0x22, 0x30: lower(3, above: 60_000, to: 2)
         case 0x31: lower(1, above: 60_000, to: 2)
-        case 0x2a: lower(2, above: 60_000, to: 2, shift: 32)
         case 0x23:
             lower(3, above: 1_000_000, to: 20)
             lower(3, above: 1_000_000, to: 20, shift: 32)

@@ -55,31 +55,9 @@ private struct Targets: ~Copyable, Sendable {
 
     /// Holds a page until UNPIN names it or the file is closed.
     func pinOnce(_ page: PageRange, _ place: PageRange) -> Errno? {
-        request(0x2d, [48, page.address, 1, 0, 0, 0], place)
-    }
-
-    /// Makes a region that stays until ODP_DEREG names it or the file is closed.
-    func registerOnce(_ range: PageRange, _ place: PageRange) -> Errno? {
-        request(0x27, [32 | 1 << 32, range.address, range.pageCount, 0], place)
-    }
-
-    /// Queues an addition to the first word of the arena, where a first region reaches that.
-    func postOnce(_ range: PageRange, _ place: PageRange) -> Errno? {
-        for (index, word) in ([1, 2, range.address, 8, 1, 0] as [UInt64]).enumerated() {
-            place.setWord(16 + index, word)
-        }
-        return request(0x29, [24, place.address + 128, 1], place)
-    }
-
-    /// Takes what is completed; the answers go where they do no harm.
-    func pollOnce(into scratch: PageRange, _ place: PageRange) -> Errno? {
-        request(0x2a, [32, scratch.address, 256, 0], place)
-    }
-
-    private func request(_ number: UInt8, _ words: [UInt64], _ place: PageRange) -> Errno? {
-        for (index, word) in words.enumerated() { place.setWord(index, word) }
-        return ownPrivate.raw(
-            request: MirrorDevice.request(number: number, bytes: words.count * 8), argument: UInt(place.address))
+        place.pointer?.initializeMemory(as: UInt64.self, repeating: 0, count: 6)
+        place.pointer?.initializeMemory(as: UInt64.self, from: [48, page.address, 1], count: 3)
+        return ownPrivate.raw(request: MirrorDevice.request(number: 0x2d, bytes: 48), argument: UInt(place.address))
     }
 }
 
@@ -131,14 +109,6 @@ func requestStorm(
             // Something to be read.
             case 0x25 where index % 16 == 0:
                 _ = try? controls.privateDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
-            // A region to name, and room in the queue or something in it.
-            case 0x28 where index % 8 == 7: _ = targets.registerOnce(arena.range, ground.arguments)
-            case 0x29 where index % 8 == 7:
-                _ = targets.registerOnce(arena.range, ground.arguments)
-                _ = targets.pollOnce(into: scratch.range, ground.arguments)
-            case 0x2a where index % 4 == 3:
-                _ = targets.registerOnce(arena.range, ground.arguments)
-                _ = targets.postOnce(arena.range, ground.arguments)
             // A pin that nobody else lets go of.
             case 0x2e where index % 8 == 7: _ = targets.pinOnce(arena.range.page(index % 16), ground.arguments)
             case 0x2f where index % 64 == 63: try controls.release()
