@@ -81,7 +81,14 @@ let onDemandLedgerTests: [GuestTest] =
         var ledger = Ledger(places: [buffer.range], seed: RandomSource.processSeed)
         let splits = KernelCounters.virtualMemory("thp_split_pmd") ?? 0
         var collapses = 0
-        try runLedger(&ledger, over: buffer.range, memory, mirror, refusals: [.notPermitted]) { random in
+        // Before each batch, because the kernel may be unable to while somebody looks at a page.
+        let collapse: (inout Ledger) throws -> Void = { _ in
+            try buffer.protect(.readWrite)
+            if (try? buffer.advise(.collapse)) != nil { collapses += 1 }
+        }
+        try runLedger(
+            &ledger, over: buffer.range, memory, mirror, refusals: [.notPermitted], batch: collapse
+        ) { random in
             let page = Int.random(in: 0..<(buffer.range.count / 64), using: &random) * 64 + 63
             switch random.next() % 4 {
             case 0: try buffer.protect(buffer.range.page(page), .read)
@@ -89,8 +96,7 @@ let onDemandLedgerTests: [GuestTest] =
             case 2: try buffer.protect(.readWrite)
             default:
                 try buffer.protect(.readWrite)
-                // The kernel may be unable to, such as while somebody looks at a page.
-                if (try? buffer.advise(.collapse)) != nil { collapses += 1 }
+                _ = try? buffer.advise(.collapse)
             }
         }
         try buffer.protect(.readWrite)

@@ -10,13 +10,13 @@ let onDemandOracleTests: [GuestTest] =
         var random = RandomSource(seed: stormSeed())
         let image = try MappedBuffer.anonymous(pages: 1)
         var (found, missing) = (0, 0)
-        for generation: UInt64 in 1...60 {
+        for generation: UInt64 in 1...150 {
             var reads = StampReads(of: buffer.range, region, into: image.range)
             image.range.fill(seed: 0xbad)
             buffer.range.stamp(generation)
             _ = try mirror.post(reads.next(40, notBefore: generation, &random))
             // In the middle of their work.
-            let early = random.once(in: 2) ? try mirror.poll(most: 1, within: 5).completions : []
+            let early = random.once(in: 4) ? [] : try mirror.poll(most: 1, within: 5).completions
             try buffer.unmap(buffer.range)
             _ = try mirror.post(reads.next(40, notBefore: generation + 1, &random))
             try buffer.replace(buffer.range)
@@ -48,8 +48,9 @@ let onDemandOracleTests: [GuestTest] =
     }
     + onBothRegions("mirror-odp/discarded", "An engine never reads what was there before MADV_DONTNEED returned") {
         buffer, region, mirror in
+        var random = RandomSource(seed: stormSeed())
         let image = try MappedBuffer.anonymous(pages: 1)
-        for generation: UInt64 in 1...60 {
+        for generation: UInt64 in 1...150 {
             buffer.range.stamp(generation)
             let pages = 0..<buffer.range.count
             let operations = pages.map { page in
@@ -57,8 +58,10 @@ let onDemandOracleTests: [GuestTest] =
                     region.bytes(buffer.range.page(page), 512..<520), into: image.range.pointer.map { $0 + 8 * page })
             }
             try mirror.submit(operations)
+            // In the middle of their work.
+            let early = random.once(in: 4) ? [] : try mirror.poll(most: 1, within: 5).completions
             try buffer.advise(.dontNeed)
-            let before = try mirror.drain(pages.count)
+            let before = early + (try mirror.drain(pages.count - early.count))
             expect(
                 pages.allSatisfy { [0, Stamp(generation: generation, page: $0).word].contains(image.range.word($0)) },
                 "a read before that finds the stamp or nothing", "\(before)")
@@ -66,6 +69,35 @@ let onDemandOracleTests: [GuestTest] =
                 let word = image.range.word(Int(completion.id))
                 expect(completion.error == nil && word == 0, "a read after that finds nothing", "\(Stamp(word))")
             }
+        }
+    }
+    + onOwnDevice(
+        "mirror-odp/moved", "An engine never finds memory where it was before mremap returned", on: [.private]
+    ) { _, mirror in
+        let buffer = try smallPages(32)
+        let region = try mirror.register(buffer.range)
+        let (home, away) = (buffer.range.pages(from: 0, count: 16), buffer.range.pages(from: 16, count: 16))
+        let image = try MappedBuffer.anonymous(pages: 16)
+        for round: UInt64 in 1...20 {
+            home.fill(seed: round)
+            let reads = (0..<16).map { page in
+                WorkRequest.Operation.read(region.handle.bytes(home.page(page)), into: image.range.page(page).pointer)
+            }
+            try mirror.submit(reads)
+            try buffer.move(home, onto: away)
+            for completion in try mirror.drain(16) where completion.error == nil {
+                let page = Int(completion.id)
+                image.range.page(page).expectHolds(seed: round, firstPage: page, "a read before that is right")
+            }
+            let additions = (0..<16).map { page in
+                WorkRequest.Operation.fetchAdd(1, to: region.handle, at: home.page(page).address)
+            }
+            for completion in try mirror.complete(reads + additions) {
+                expect(completion.error == .badAddress, "a request after that finds nothing", "\(completion)")
+            }
+            try mirror.expectEngineReads(away, of: region.handle, seed: round, "the memory is at its new place")
+            try buffer.move(away, onto: home)
+            try mirror.expectEngineReads(home, of: region.handle, seed: round, "and at its old one again")
         }
     }
     + onBothRegions("mirror-odp/write-protect", "An engine never writes after mprotect to read-only has returned") {
@@ -83,7 +115,7 @@ let onDemandOracleTests: [GuestTest] =
                 return WorkRequest.Operation.fetchAdd(round, to: region, at: word)
             }
             try mirror.submit(writes)
-            let early = random.once(in: 2) ? try mirror.poll(most: 1, within: 5).completions : []
+            let early = random.once(in: 4) ? [] : try mirror.poll(most: 1, within: 5).completions
             try buffer.protect(.read)
             let before = buffer.range.wordValues()
             // Half of the pages are there for reading then.
