@@ -49,13 +49,19 @@ struct RequestMaker {
         }
         bound(&words)
         // What follows the first word of our own commands may be a buffer, and all of the others'.
-        for index in words.indices.dropFirst(isOwn ? 1 : 0) { words[index] = harmless(words[index]) }
+        for index in words.indices.dropFirst(isOwn ? 1 : 0) where !isPair(index) {
+            words[index] = harmless(words[index])
+        }
         return Request(code: code(bytes: size), argument: place(words))
     }
 
     // MARK: - what is right
 
     private var isOwn: Bool { number >= 0x20 }
+
+    /// Whether a word is two numbers of 32 bits, which may look like an address: INJECT's delays, ODP_POLL's count and
+    /// time limit.
+    private func isPair(_ index: Int) -> Bool { number == 0x23 && index == 3 || number == 0x2a && index == 2 }
 
     private mutating func address() -> UInt64 {
         ground.arena.address(ofPage: Int.random(in: 0..<ground.arena.count, using: &random))
