@@ -166,7 +166,7 @@ func requestStorm(
             // Memory that was added goes again.
             case 0x2f where index % 64 == 63: try controls.release()
             // A piece at the place of one that has gone.
-            case 0x30 where index % 32 == 31:
+            case 0x30 where index % 8 == 7:
                 _ = try? controls.coherentDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
             default: break
             }
