@@ -90,7 +90,7 @@ extension AllocatingCommand {
         AllocatingCommand(name: "odp-poll", number: 0x2a, prepare: drop) { stage, device in
             let work = stage.placeWork(try device.addRegion(stage))
             _ = try stage.answer(device, 0x29, [24, work, 2])
-            // The second one's answer goes to memory that is not there yet.
+            // The first one's answer goes to memory that is not there yet.
             try stage.drop()
             return [0, stage.scratch.address, 2 | 1000 << 32, 0]
         },
@@ -132,14 +132,14 @@ extension AllocatingCommand.Stage {
         return pointer
     }
 
-    /// Puts a write to the range and a read into its second half behind one page of the scratch memory.
+    /// Puts a read into the range's second half and a write to the range into the scratch memory.
     ///
     /// - Returns: where they are.
     fileprivate func placeWork(_ handle: UInt64) -> UInt64 {
         let place = scratch.page(1)
         let words: [UInt64] = [
-            1, 1, range.address, 5000, handle, scratch.page(8).address,
-            2, 0, scratch.page(8).address, 5000, handle, range.page(6).address,
+            1, 0, scratch.page(8).address, 5000, handle, range.page(6).address,
+            2, 1, range.address, 5000, handle, scratch.page(8).address,
         ]
         place.pointer?.initializeMemory(as: UInt64.self, from: words, count: words.count)
         return place.address

@@ -140,6 +140,28 @@ let devmemPinTests: [GuestTest] =
         buffer.range.pages(from: 0, count: 20).expectHolds(seed: 1, "on both sides of what was dropped")
         buffer.range.pages(from: 20, count: 10).expectZero("which is zero")
     }
+    + onOwnDevice(
+        "devmem/reason-large",
+        "Pages of a large folio that is mapped page by page say so where the base cannot split it",
+        needs: [.thp]
+    ) { memory, mirror in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        let part = buffer.range.pages(from: 100, count: 10)
+        // That takes the huge mapping apart and leaves the folio whole.
+        try buffer.protect(part, .read)
+        try buffer.protect(part, .readWrite)
+        try part.expectFlags(.transparentHuge, "the pages are parts of a large folio")
+        // Device-private folios of PMD size came with 6.19, and with them the split; 6.1 does not let a module count
+        // all mappings of a folio, which then looks as if somebody held it.
+        let version = KernelVersion.running
+        let outcome: Migration.Outcome =
+            version >= KernelVersion(6, 19) ? .moved : version >= KernelVersion(6, 12) ? .large : .pinned
+        try mirror.expectMigration(part, .toDevice, "each page says what became of it") { _ in outcome }
+        try part.expectPlace(outcome == .moved ? memory.place : .system, "the pages are where they are said to be")
+        try mirror.expectReads(part, seed: 1, firstPage: 100, "the device reads them there")
+        buffer.range.expectHolds(seed: 1, "the contents are right")
+    }
     + onOwnDevice("devmem/refused-ranges", "A range that cannot move at all is refused as such") { _, mirror in
         let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
         try buffer.unmap(buffer.range.page(8))

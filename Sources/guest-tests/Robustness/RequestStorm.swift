@@ -58,6 +58,20 @@ private struct Targets: ~Copyable, Sendable {
         for isPrivate in [true, false] { request(isPrivate, 0x27, [32 | 3 << 32, 0, 0, 0], place) }
     }
 
+    /// Ends a region that was just made if it holds pages.
+    ///
+    /// With DMA_API_DEBUG the kernel warns when nine regions have the same page mapped for DMA.
+    func endPrefetched(_ request: RequestMaker.Request, on target: Int, _ place: PageRange) {
+        guard let argument = UnsafeRawPointer(bitPattern: request.argument) else { return }
+        let isPrefetched = argument.loadUnaligned(fromByteOffset: 4, as: UInt32.self) & 4 != 0
+        let handle = argument.loadUnaligned(fromByteOffset: 28, as: UInt32.self)
+        guard isPrefetched else { return }
+        let words = [120, UInt64(handle)] + [UInt64](repeating: 0, count: 13)
+        place.pointer?.initializeMemory(as: UInt64.self, from: words, count: words.count)
+        let end = MirrorDevice.request(number: 0x28, bytes: words.count * 8)
+        _ = answer(to: RequestMaker.Request(code: end, argument: UInt(place.address)), on: target)
+    }
+
     /// Gives the engine something to do in the first regions.
     func post(_ arena: PageRange, _ place: PageRange) {
         let work = place.address + 2048
@@ -130,9 +144,12 @@ func requestStorm(
         var random = RandomSource(seed: seed &+ UInt64(worker) &+ 3)
         var answers: Answers = [:]
         for index in 0..<(requests / 2) {
-            let answer = targets.answer(to: maker.next(), on: Int(random.next() % 8))
+            let request = maker.next()
+            let target = Int(random.next() % 8)
+            let answer = targets.answer(to: request, on: target)
             answers[answer, default: 0] += 1
             switch number {
+            case 0x27 where answer == nil: targets.endPrefetched(request, on: target, ground.arguments)
             case 0x23 where index % 4 == 3, 0x31 where index % 4 == 3: try controls.makeWhole()
             // Something to be read.
             case 0x25 where index % 16 == 0:
@@ -149,7 +166,7 @@ func requestStorm(
             // Memory that was added goes again.
             case 0x2f where index % 64 == 63: try controls.release()
             // A piece at the place of one that has gone.
-            case 0x30 where index % 32 == 31:
+            case 0x30 where index % 8 == 7:
                 _ = try? controls.coherentDevice.migrate(arena.range.pages(from: 0, count: 32), .toDevice)
             default: break
             }
