@@ -11,6 +11,7 @@ struct Ledger {
     /// The sum of each word.
     private var sums: [UInt64]
     private let hotWords: Int
+    private let bursts: UInt32
     private var random: RandomSource
     private var outstanding: [UInt64: (word: Int, operand: UInt64)] = [:]
     private var number: UInt64 = 0
@@ -19,11 +20,14 @@ struct Ledger {
 
     /// Opens a ledger of words that are zero.
     ///
-    /// - Parameter hotWords: how many of them are used; nil for all.
-    init(places: [PageRange], hotWords: Int? = nil, seed: UInt64) {
+    /// - Parameters:
+    ///   - hotWords: how many of them are used; nil for all.
+    ///   - bursts: how often the CPU adds 1 besides, as fast as it can; only for memory that is there all the time.
+    init(places: [PageRange], hotWords: Int? = nil, bursts: UInt32 = 0, seed: UInt64) {
         self.places = places
         sums = .init(repeating: 0, count: (places.first?.count ?? 0) * PagePattern.wordsPerPage)
         self.hotWords = hotWords ?? sums.count
+        self.bursts = bursts
         random = RandomSource(seed: seed)
     }
 
@@ -59,9 +63,10 @@ struct Ledger {
     mutating func addByCPU(_ count: Int) {
         for _ in 0..<count {
             let (word, operand, address) = entry()
-            if case .done = FaultProbe.add(operand, to: PageRange(address: address, pageCount: 1)) {
-                sums[word] &+= operand
-            }
+            let place = PageRange(address: address, pageCount: 1)
+            if case .done = FaultProbe.add(operand, to: place) { sums[word] &+= operand }
+            place.countUp(bursts)
+            sums[word] &+= UInt64(bursts)
         }
     }
 
