@@ -11,7 +11,6 @@ struct Ledger {
     /// The sum of each word.
     private var sums: [UInt64]
     private let hotWords: Int
-    private let bursts: UInt32
     private var random: RandomSource
     private var outstanding: [UInt64: (word: Int, operand: UInt64)] = [:]
     private var number: UInt64 = 0
@@ -20,14 +19,11 @@ struct Ledger {
 
     /// Opens a ledger of words that are zero.
     ///
-    /// - Parameters:
-    ///   - hotWords: how many of them are used; nil for all.
-    ///   - bursts: how often the CPU adds 1 besides, as fast as it can; only for memory that is there all the time.
-    init(places: [PageRange], hotWords: Int? = nil, bursts: UInt32 = 0, seed: UInt64) {
+    /// - Parameter hotWords: how many of them are used; nil for all.
+    init(places: [PageRange], hotWords: Int? = nil, seed: UInt64) {
         self.places = places
         sums = .init(repeating: 0, count: (places.first?.count ?? 0) * PagePattern.wordsPerPage)
         self.hotWords = hotWords ?? sums.count
-        self.bursts = bursts
         random = RandomSource(seed: seed)
     }
 
@@ -65,10 +61,11 @@ struct Ledger {
             let (word, operand, address) = entry()
             let place = PageRange(address: address, pageCount: 1)
             if case .done = FaultProbe.add(operand, to: place) { sums[word] &+= operand }
-            place.countUp(bursts)
-            sums[word] &+= UInt64(bursts)
         }
     }
+
+    /// Books what somebody else has added to a word.
+    mutating func book(_ operand: UInt64, inWord word: Int) { sums[word] &+= operand }
 
     /// Makes every word zero with the CPU; nothing may be outstanding.
     mutating func clear() {

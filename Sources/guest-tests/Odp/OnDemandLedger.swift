@@ -2,6 +2,7 @@
 import DeviceMirror
 import Glibc
 import GuestTestKit
+import Synchronization
 
 /// No addition is lost or done twice, of engines or of the CPU, whatever happens to the memory meanwhile.
 let onDemandLedgerTests: [GuestTest] =
@@ -11,9 +12,27 @@ let onDemandLedgerTests: [GuestTest] =
         needs: [.smp], timeoutMilliseconds: 60_000
     ) { memory, mirror in
         let buffer = try smallPages(1)
-        var ledger = Ledger(places: [buffer.range], hotWords: 1, bursts: 5000, seed: RandomSource.processSeed)
-        try runLedger(&ledger, over: buffer.range, memory, mirror) { _ in }
-        ledger.expectExact("the word has its sum")
+        let bursts = Atomic<UInt64>(0)
+        let isOver = Atomic(false)
+        let isStill = Atomic(false)
+        try Workers.run(2) { worker in
+            if worker == 1 {
+                // All the time, so that no addition of an engine has the word to itself.
+                while !isOver.load(ordering: .acquiring) {
+                    buffer.range.countUp(1000)
+                    bursts.add(1, ordering: .relaxed)
+                }
+                isStill.store(true, ordering: .releasing)
+                return
+            }
+            defer { isOver.store(true, ordering: .releasing) }
+            var ledger = Ledger(places: [buffer.range], hotWords: 1, seed: RandomSource.processSeed)
+            try runLedger(&ledger, over: buffer.range, memory, mirror) { _ in }
+            isOver.store(true, ordering: .releasing)
+            while !isStill.load(ordering: .acquiring) { sched_yield() }
+            ledger.book(1000 &* bursts.load(ordering: .relaxed), inWord: 0)
+            ledger.expectExact("the word has its sum")
+        }
     }
     + ledgerTest("protect", "while access is taken away and given back") { buffer, ledger, memory, mirror in
         try runLedger(&ledger, over: buffer.range, memory, mirror, refusals: [.notPermitted, .badAddress]) { random in
