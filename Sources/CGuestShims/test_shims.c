@@ -99,6 +99,12 @@ int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fau
 	return probe(PROBE_ADD, address, value, code, fault_address);
 }
 
+void test_count_up(uintptr_t address, uint32_t times)
+{
+	while (times-- > 0)
+		__atomic_fetch_add((uint64_t *)address, 1, __ATOMIC_SEQ_CST);
+}
+
 int test_die_with_parent(void)
 {
 	return prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -57,3 +57,8 @@ public enum FaultProbe: Sendable, Equatable {
     /// A mapping whose contents the kernel cannot bring (`BUS_ADRERR` of sigaction(2)).
     public static func unreachable(_ range: PageRange) -> FaultProbe { .busError(code: 2, address: range.address) }
 }
+
+extension PageRange {
+    /// Adds 1 to the first word of the range atomically, `times` times in a row.
+    public func countUp(_ times: UInt32) { test_count_up(UInt(address), times) }
+}

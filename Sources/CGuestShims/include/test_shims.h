@@ -19,6 +19,9 @@ int test_probe_read(uintptr_t address, uint64_t *value, int *code, uintptr_t *fa
 int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address);
 int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
 
+/* Adds 1 to a word atomically so many times, as fast as it can. Reason: as for test_probe_add(). */
+void test_count_up(uintptr_t address, uint32_t times);
+
 /* The kernel kills the caller as soon as the thread that forked it ends. Reason: variadic, prctl(2). */
 int test_die_with_parent(void);
 

@@ -59,11 +59,13 @@ struct Ledger {
     mutating func addByCPU(_ count: Int) {
         for _ in 0..<count {
             let (word, operand, address) = entry()
-            if case .done = FaultProbe.add(operand, to: PageRange(address: address, pageCount: 1)) {
-                sums[word] &+= operand
-            }
+            let place = PageRange(address: address, pageCount: 1)
+            if case .done = FaultProbe.add(operand, to: place) { sums[word] &+= operand }
         }
     }
+
+    /// Books what somebody else has added to a word.
+    mutating func book(_ operand: UInt64, inWord word: Int) { sums[word] &+= operand }
 
     /// Makes every word zero with the CPU; nothing may be outstanding.
     mutating func clear() {

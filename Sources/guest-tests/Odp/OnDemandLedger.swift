@@ -2,6 +2,7 @@
 import DeviceMirror
 import Glibc
 import GuestTestKit
+import Synchronization
 
 /// No addition is lost or done twice, of engines or of the CPU, whatever happens to the memory meanwhile.
 let onDemandLedgerTests: [GuestTest] =
@@ -11,9 +12,27 @@ let onDemandLedgerTests: [GuestTest] =
         needs: [.smp], timeoutMilliseconds: 60_000
     ) { memory, mirror in
         let buffer = try smallPages(1)
-        var ledger = Ledger(places: [buffer.range], hotWords: 1, seed: RandomSource.processSeed)
-        try runLedger(&ledger, over: buffer.range, memory, mirror) { _ in }
-        ledger.expectExact("the word has its sum")
+        let bursts = Atomic<UInt64>(0)
+        let isOver = Atomic(false)
+        let isStill = Atomic(false)
+        try Workers.run(2) { worker in
+            if worker == 1 {
+                // All the time, so that no addition of an engine has the word to itself.
+                while !isOver.load(ordering: .acquiring) {
+                    buffer.range.countUp(1000)
+                    bursts.add(1, ordering: .relaxed)
+                }
+                isStill.store(true, ordering: .releasing)
+                return
+            }
+            defer { isOver.store(true, ordering: .releasing) }
+            var ledger = Ledger(places: [buffer.range], hotWords: 1, seed: RandomSource.processSeed)
+            try runLedger(&ledger, over: buffer.range, memory, mirror) { _ in }
+            isOver.store(true, ordering: .releasing)
+            while !isStill.load(ordering: .acquiring) { sched_yield() }
+            ledger.book(1000 &* bursts.load(ordering: .relaxed), inWord: 0)
+            ledger.expectExact("the word has its sum")
+        }
     }
     + ledgerTest("protect", "while access is taken away and given back") { buffer, ledger, memory, mirror in
         try runLedger(&ledger, over: buffer.range, memory, mirror, refusals: [.notPermitted, .badAddress]) { random in
@@ -80,11 +99,12 @@ let onDemandLedgerTests: [GuestTest] =
         let buffer = try MappedBuffer.transparentHuge(hugePages: 2)
         var ledger = Ledger(places: [buffer.range], seed: RandomSource.processSeed)
         let splits = KernelCounters.virtualMemory("thp_split_pmd") ?? 0
-        var collapses = 0
-        // Before each batch, because the kernel may be unable to while somebody looks at a page.
+        var hugeBytes = 0
+        // The kernel may be unable to, such as while somebody looks at a page.
         let collapse: (inout Ledger) throws -> Void = { _ in
             try buffer.protect(.readWrite)
-            if (try? buffer.advise(.collapse)) != nil { collapses += 1 }
+            _ = try? buffer.advise(.collapse)
+            hugeBytes += try buffer.range.smaps("AnonHugePages")
         }
         try runLedger(
             &ledger, over: buffer.range, memory, mirror, refusals: [.notPermitted], batch: collapse
@@ -101,7 +121,7 @@ let onDemandLedgerTests: [GuestTest] =
         }
         try buffer.protect(.readWrite)
         ledger.expectExact("every word of a page that was not dropped has its sum") { $0 % 64 != 63 }
-        expect(collapses > 0, "huge pages were made")
+        expect(hugeBytes > 0, "there were huge pages")
         expect((KernelCounters.virtualMemory("thp_split_pmd") ?? 0) > splits, "huge pages were split")
     }
     + onOwnDevice(

@@ -107,7 +107,7 @@ let onDemandRegionTests: [GuestTest] =
         "mirror-odp/part-borders", "A request may lie across parts of the address space", on: [.private]
     ) { _, mirror in
         // 33 MiB hold a multiple of 16 MiB with room on both sides, wherever the kernel puts them.
-        let buffer = try MappedBuffer.anonymous(pages: 33 * 256)
+        let buffer = try smallPages(33 * 256)
         let region = try mirror.registerAddressSpace()
         let border = (buffer.range.address / (16 << 20) + 2) * (16 << 20)
         let start = Int((border - buffer.range.address) / 4096) - 4
