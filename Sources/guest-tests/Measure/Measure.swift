@@ -35,7 +35,9 @@ enum Measure {
         values.sorted()[min(values.count * percent / 100, values.count - 1)]
     }
 
-    /// Moves memory to the device and back. The way there includes the device's copy to the caller, as the command does.
+    /// Moves memory to the device and back.
+    ///
+    /// The way there includes the device's copy to the caller, as the command does.
     private static func migration(_ name: String, _ advice: MappedBuffer.Advice) throws {
         let image = try MappedBuffer.anonymous(pages: hugePages * MappedBuffer.pagesPerHugePage)
         image.range.fill(seed: 0)
