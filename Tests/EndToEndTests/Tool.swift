@@ -37,6 +37,10 @@ struct Tool {
 
     /// Runs hmmlab to its end; half an hour is enough for a cold cache.
     func run(_ arguments: String..., environment: [String: String?] = [:]) async throws -> CommandOutput {
+        try await run(arguments, environment: environment)
+    }
+
+    func run(_ arguments: [String], environment: [String: String?] = [:]) async throws -> CommandOutput {
         try await runner.run(command(arguments, environment: environment), deadline: .seconds(3000))
     }
 
