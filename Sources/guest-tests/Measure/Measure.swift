@@ -18,6 +18,7 @@ enum Measure {
         try migration("2m", .hugePage)
         try faultLatency()
         for movers in [0, 1, 4] { try lookups(beside: movers) }
+        try tableMemory()
     }
 
     private static func figure(_ name: String, _ value: Double, _ unit: String) {
@@ -109,5 +110,15 @@ enum Measure {
         }
         let read = Double(calls.load(ordering: .relaxed) * pages)
         figure("lookups-beside-\(movers)", read / duration / 1000, "kpages/s")
+    }
+
+    /// Memory of the device's page table for 64 MiB that it has read; test_hmm cannot tell.
+    private static func tableMemory() throws {
+        let buffer = try MappedBuffer.filled(pages: hugePages * MappedBuffer.pagesPerHugePage, seed: 1)
+        let image = try MappedBuffer.anonymous(pages: buffer.range.count)
+        let mirror = try MirrorDevice(unit: 0)
+        _ = try mirror.read(buffer.range, into: image.range.pointer)
+        guard let information = try? mirror.information() else { return }
+        figure("table-per-page", Double(information.tableBytes) / Double(buffer.range.count), "bytes")
     }
 }
