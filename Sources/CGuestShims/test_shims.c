@@ -156,6 +156,11 @@ int test_memory_file(const char *name)
 	return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
+int test_secret_file(void)
+{
+	return syscall(SYS_memfd_secret, O_CLOEXEC);
+}
+
 int test_unnamed_file(const char *folder)
 {
 	return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

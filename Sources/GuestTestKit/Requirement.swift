@@ -31,6 +31,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case smp
     /// A kernel that fails the nth allocation of a thread, as CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC make it.
     case failingAllocations = "failing_allocations"
+    /// memfd_secret(2); 6.1 wants `secretmem.enable` for it.
+    case secretMemory = "secret_memory"
 
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
@@ -58,6 +60,8 @@ public enum Requirement: String, Sendable, CaseIterable {
             (try? Shell.run(Self.loadExt4)) == nil ? "no ext4 filesystem or no loop device" : nil
         case .failingAllocations:
             FailingAllocations.areThere ? nil : "a kernel without CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC"
+        case .secretMemory:
+            (try? ScratchFile(.secret, pages: 1)) == nil ? "no memfd_secret()" : nil
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }

@@ -12,6 +12,8 @@ public struct ScratchFile: ~Copyable, Sendable {
     public enum Place: Sendable {
         /// A memory file (memfd_create(2)), which can be sealed.
         case memory
+        /// Memory that is in no map of the kernel (memfd_secret(2)); it can only be mapped, and shared.
+        case secret
         /// The tmpfs mounted on /tmp.
         case tmpfs
         /// Any other folder, such as one of a ``DiskFileSystem``.
@@ -25,6 +27,7 @@ public struct ScratchFile: ~Copyable, Sendable {
         let opened = try systemCall("making a file in \(place)", file: file, line: line) {
             switch place {
             case .memory: test_memory_file("guest-tests")
+            case .secret: test_secret_file()
             case .tmpfs: test_unnamed_file("/tmp")
             case .folder(let path): test_unnamed_file(path)
             }

@@ -200,6 +200,7 @@ struct hmm_range;
 int dmirror_look_once(struct hmm_range *range, enum dmirror_fault how);
 int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 		  enum dmirror_fault how);
+bool dmirror_is_addressable(struct page *page);
 typedef void (*dmirror_look_fn)(struct dmirror *m, unsigned long addr,
 				unsigned long hmm_pfn, void *arg);
 int dmirror_look(struct dmirror *m, unsigned long start, unsigned long end,

@@ -7,9 +7,11 @@
  * and with a sequence that is still valid, a page that was found is mapped and
  * stays so until the lock is dropped.
  */
+#include <linux/fs.h>
 #include <linux/hmm.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include <linux/magic.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -42,8 +44,9 @@ static int upgrade_read_only(struct hmm_range *range)
 		if (!vma || !(vma->vm_flags & VM_WRITE))
 			return -EPERM;
 		ret = fixup_user_fault(mm, addr, FAULT_FLAG_WRITE | FAULT_FLAG_REMOTE, NULL);
+		/* To hmm_range_fault(), too, any failure is a page that is not there. */
 		if (ret)
-			return ret;
+			return ret == -ENOMEM ? -EFAULT : ret;
 		again = -EAGAIN;
 	}
 	return again;
@@ -123,6 +126,19 @@ static struct dmirror_step *step_alloc(struct dmirror *m, unsigned long flags)
 	return step;
 }
 
+/*
+ * Whether the CPU has an address for a page that was found. hmm_range_fault() also
+ * hands out those of memfd_secret(), which are in no map of the kernel; without
+ * this look the access would be an oops. The caller holds the lock under which the
+ * page was found valid, so that it is still mapped.
+ */
+bool dmirror_is_addressable(struct page *page)
+{
+	struct address_space *mapping = folio_mapping(page_folio(page));
+
+	return !mapping || !mapping->host || mapping->host->i_sb->s_magic != SECRETMEM_MAGIC;
+}
+
 /* Stores what was found; returns an error for the first page that is not as asked. */
 static int install(struct dmirror *m, struct dmirror_step *step,
 		   struct dmirror_leaf *leaf, enum dmirror_fault how)
@@ -142,6 +158,10 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 		page = compat_hmm_page(*pfn, addr);
 		if (how == DMIRROR_MAP_OURS && !hmm_devmem_page_is_ours(m->device->dm, page)) {
 			ret = ret ?: -ENOENT;
+			continue;
+		}
+		if (!dmirror_is_addressable(page)) {
+			ret = ret ?: -EFAULT;
 			continue;
 		}
 		writable = *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0;

@@ -144,7 +144,8 @@ static int prefetch_page(struct dmirror_odp_walk *walk, unsigned long addr)
 
 /*
  * Faults in what can be: that a page cannot, is nothing to fail for. Nobody else
- * knows the region yet, and the caller holds a reference to the mm.
+ * knows the region yet. The mm is held for one look at a time: it may be another
+ * process's that exits meanwhile. Returns 0, -ESRCH, -EINTR or -ENOMEM.
  */
 static int prefetch_region(struct dmirror_odp_region *region)
 {
@@ -163,12 +164,17 @@ static int prefetch_region(struct dmirror_odp_region *region)
 		mutex_unlock(&walk.part->lock);
 		if (pte)
 			continue;
+		if (!mmget_not_zero(mm))
+			return -ESRCH;
 		addr = next_readable(mm, addr, region->end);
-		if (addr == region->end)
+		if (addr == region->end) {
+			mmput(mm);
 			break;
+		}
 		ret = prefetch_page(&walk, addr);
 		if (!ret)
 			mutex_unlock(&walk.part->lock);
+		mmput(mm);
 		if (ret == -EINTR || ret == -ENOMEM)
 			return ret;
 		if (ret == -ENODEV)
@@ -205,10 +211,9 @@ int dmirror_odp_reg(struct dmirror *m, union dmirror_arg *args)
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
 	region = region_make(m, arg, end);
-	if (IS_ERR(region)) {
-		ret = PTR_ERR(region);
-		goto out;
-	}
+	mmput(mm);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
 	if (arg->flags & HMM_DMIRROR_ODP_PREFETCH)
 		ret = prefetch_region(region);
 	/* Last: from here on another thread may guess the handle. */
@@ -219,8 +224,6 @@ int dmirror_odp_reg(struct dmirror *m, union dmirror_arg *args)
 		region_free(region);
 	else
 		arg->handle = handle;
-out:
-	mmput(mm);
 	/* What the xarray says when every handle is in use. */
 	return ret == -EBUSY ? -ENOSPC : ret;
 }

@@ -105,16 +105,18 @@ static struct dmirror_odp_part *make_part(struct dmirror_odp_region *region, uns
 	unsigned long start = ALIGN_DOWN(addr, DMIRROR_ODP_PART_SIZE);
 	struct mm_struct *mm = region->m->notifier.mm;
 	struct dmirror_odp_part *part;
-	bool mapped;
+	struct vm_area_struct *vma;
+	bool readable;
 	int ret;
 
 	if (!mmget_not_zero(mm))
 		return ERR_PTR(-ESRCH);
-	/* Parts stay: none for addresses where nothing is. */
+	/* Parts stay: none for addresses where nothing can be read. */
 	mmap_read_lock(mm);
-	mapped = vma_lookup(mm, addr);
+	vma = vma_lookup(mm, addr);
+	readable = vma && (vma->vm_flags & (VM_READ | VM_IO | VM_PFNMAP)) == VM_READ;
 	mmap_read_unlock(mm);
-	if (!mapped) {
+	if (!readable) {
 		part = ERR_PTR(-EFAULT);
 		goto out;
 	}
@@ -125,6 +127,7 @@ static struct dmirror_odp_part *make_part(struct dmirror_odp_region *region, uns
 	ret = xa_insert(&region->parts, addr / DMIRROR_ODP_PART_SIZE, part, GFP_KERNEL_ACCOUNT);
 	if (ret) {
 		dmirror_odp_part_free(part);
+		dmirror_odp_count(region, DMIRROR_ODP_PARTS, -1);
 		part = ERR_PTR(ret);
 	}
 out:

@@ -9,7 +9,7 @@
  *
  * Memory of a device is not mapped for DMA. The engine reaches its own private and
  * coherent memory without a bus, and dma_map_page() has been no way to another
- * device's since 6.18: it warns of every ZONE_DEVICE page under DMA_API_DEBUG.
+ * device's since 7.2 at the latest: it warns of every ZONE_DEVICE page under DMA_API_DEBUG.
  */
 #include <linux/delay.h>
 #include <linux/hmm.h>
@@ -119,7 +119,8 @@ static int map_entry(struct dmirror_odp_part *part, struct dmirror_odp_entry *en
 }
 
 /* Clears the entries of frames @first to @last of the address space. */
-static void clear_range(struct dmirror_odp_part *part, unsigned long first, unsigned long last)
+static void clear_range(struct dmirror_odp_part *part, unsigned long first, unsigned long last,
+			bool may_sleep)
 {
 	unsigned long i, index, from, to, base;
 	struct dmirror_odp_leaf *leaf;
@@ -131,6 +132,8 @@ static void clear_range(struct dmirror_odp_part *part, unsigned long first, unsi
 		to = min(last - base, ODP_LEAF_ENTRIES - 1);
 		for (i = from; i <= to; i++)
 			unmap_entry(part, &leaf->entry[i]);
+		if (may_sleep)
+			cond_resched();
 	}
 }
 
@@ -154,7 +157,8 @@ static bool odp_invalidate(struct mmu_interval_notifier *notifier,
 	mmu_interval_set_seq(notifier, cur_seq);
 	if (range->event < 8)
 		dmirror_odp_count(part->region, DMIRROR_ODP_INVALIDATIONS + range->event, 1);
-	clear_range(part, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
+	clear_range(part, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT,
+		    mmu_notifier_range_blockable(range));
 	mutex_unlock(&part->lock);
 	return true;
 }
@@ -193,7 +197,7 @@ void dmirror_odp_part_free(struct dmirror_odp_part *part)
 	unsigned long index;
 
 	mmu_interval_notifier_remove(&part->notifier);
-	clear_range(part, 0, ULONG_MAX >> PAGE_SHIFT);
+	clear_range(part, 0, ULONG_MAX >> PAGE_SHIFT, true);
 	xa_for_each(&part->leaves, index, leaf) {
 		kfree(leaf);
 		atomic_long_dec(&part->region->m->nr_leaves);
@@ -211,9 +215,12 @@ static void back_off(unsigned int attempt)
 		fsleep(min(16U << min(attempt - ODP_QUICK_ATTEMPTS, 6U), ODP_MAX_BREAK_US));
 }
 
-/* Looks until the result is valid; returns 0 with the part's lock held, or an error. */
+/*
+ * Looks until the result is valid; returns 0 with the part's lock held and the leaf,
+ * or an error. Where nothing is found no leaf is made.
+ */
 static int look_and_lock(struct dmirror_odp_part *part, struct hmm_range *range,
-			 enum dmirror_fault how)
+			 enum dmirror_fault how, struct dmirror_odp_leaf **leaf)
 {
 	struct dmirror_odp_region *region = part->region;
 	struct dmirror *m = region->m;
@@ -227,6 +234,9 @@ static int look_and_lock(struct dmirror_odp_part *part, struct hmm_range *range,
 			return -ENODEV;
 		ret = dmirror_look_once(range, how);
 		if (!ret) {
+			*leaf = leaf_get(part, range->start);
+			if (IS_ERR(*leaf))
+				return PTR_ERR(*leaf);
 			mutex_lock(&part->lock);
 			if (!mmu_interval_read_retry(range->notifier, range->notifier_seq))
 				return 0;
@@ -251,14 +261,17 @@ static int install(struct dmirror_odp_walk *walk, struct dmirror_odp_leaf *leaf,
 {
 	bool writable = walk->part->region->flags & HMM_DMIRROR_ODP_WRITE;
 	unsigned long addr, flags, *pfn = range->hmm_pfns;
+	struct page *page;
 	int ret;
 
 	for (addr = range->start; addr < range->end; addr += PAGE_SIZE, pfn++) {
 		if ((*pfn & HMM_PFN_ERROR) || !(*pfn & HMM_PFN_VALID))
 			return addr == range->start ? -EFAULT : 0;
+		page = compat_hmm_page(*pfn, addr);
+		if (!dmirror_is_addressable(page))
+			return addr == range->start ? -EFAULT : 0;
 		flags = *pfn & HMM_PFN_WRITE && writable ? DMIRROR_PTE_WRITE : 0;
-		ret = map_entry(walk->part, leaf_entry(leaf, addr), compat_hmm_page(*pfn, addr),
-				flags);
+		ret = map_entry(walk->part, leaf_entry(leaf, addr), page, flags);
 		if (ret) {
 			/* The walk ends there, when all before it has been done. */
 			walk->unmappable = addr;
@@ -312,14 +325,11 @@ int dmirror_odp_fault(struct dmirror_odp_walk *walk, unsigned long addr)
 
 	if (addr == walk->unmappable)
 		return -EIO;
-	leaf = leaf_get(part, addr);
-	if (IS_ERR(leaf))
-		return PTR_ERR(leaf);
-	ret = look_and_lock(part, &range, how);
+	ret = look_and_lock(part, &range, how, &leaf);
 	/* An error belongs to any of the pages: it counts when it is the first one's. */
 	if ((ret == -EFAULT || ret == -EPERM) && length > PAGE_SIZE) {
 		range.end = addr + PAGE_SIZE;
-		ret = look_and_lock(part, &range, how);
+		ret = look_and_lock(part, &range, how, &leaf);
 	}
 	if (!ret) {
 		ret = install(walk, leaf, &range);

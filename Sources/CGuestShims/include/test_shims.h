@@ -43,6 +43,9 @@ void *test_move_mapping_onto(void *address, size_t bytes, void *target);
 /* A file in memory, with sealing allowed. Reason: memfd_create(2) needs _GNU_SOURCE. */
 int test_memory_file(const char *name);
 
+/* A file in memory that is in no map of the kernel. Reason: memfd_secret(2) has no function. */
+int test_secret_file(void);
+
 /* A file in folder that has no name. Reason: O_TMPFILE of open(2) needs _GNU_SOURCE. */
 int test_unnamed_file(const char *folder);
 

@@ -128,6 +128,18 @@ let mirrorProtectionTests: [GuestTest] = [
         contents.range.expectHolds(seed: 1, "the file holds what was sealed")
     },
     GuestTest(
+        "mirror/secret-memory-refused", "The device gets no page of secret memory, for which the kernel has no address",
+        needs: [.private, .secretMemory]
+    ) {
+        let file = try ScratchFile(.secret, pages: span)
+        let secret = try MappedBuffer.file(file.descriptor, pages: span, shared: true)
+        secret.range.fill(seed: 1)
+        let mirror = try MirrorDevice(unit: 0)
+        try mirror.expectReadRefused(.badAddress, secret.range, "the device may not read it")
+        try mirror.expectWriteRefused(.badAddress, secret.range, "nor write it")
+        secret.range.expectHolds(seed: 1, "it is as it was")
+    },
+    GuestTest(
         "mirror/hole-refused", "A range with an unmapped hole is refused, and nothing behind the hole is written",
         needs: [.private]
     ) {

@@ -41,6 +41,23 @@ let onDemandErrorTests: [GuestTest] =
         }
     }
     + onOwnDevice(
+        "mirror-odp/secret-memory-refused", "The engine gets no page of secret memory", on: [.private],
+        needs: [.secretMemory]
+    ) { _, mirror in
+        let file = try ScratchFile(.secret, pages: 16)
+        let secret = try MappedBuffer.file(file.descriptor, pages: 16, shared: true)
+        secret.range.fill(seed: 1)
+        let region = try mirror.register(secret.range, [.write, .prefetch])
+        let image = try MappedBuffer.filled(pages: 16, seed: 2)
+        try mirror.expectFails(
+            .badAddress, after: 0, .read(region.handle.bytes(secret.range), into: image.range.pointer),
+            "it is not read")
+        try mirror.expectFails(
+            .badAddress, after: 0, .write(region.handle.bytes(secret.range), from: image.range.pointer),
+            "nor written")
+        secret.range.expectHolds(seed: 1, "it is as it was")
+    }
+    + onOwnDevice(
         "mirror-odp/mapping-fails-prefetch", "A region is made also where a page cannot be mapped for DMA",
         on: [.private]
     ) { _, mirror in
