@@ -36,10 +36,18 @@ struct StyleOutputTests {
         #expect(output.findings(in: text).allSatisfy { $0.hasPrefix("modules/devmem_batch.c:12") })
     }
 
-    @Test("need a checker that understands the kernel's headers")
-    func foreign() {
-        let old = "./include/linux/rcupdate.h:41:9: error: Expected ) in function call"
-        #expect(output.foreignError(in: old) == old)
-        #expect(output.foreignError(in: "/cache/obj/hmmlab-check/modules/a.c:1:1: error: Expected ;") == nil)
+    @Test("are told by kernel-doc with its word in front, since it is Python")
+    func kernelDoc() {
+        let text = "Warning: modules/devmem_batch.c:123 function parameter 'x' not described in 'f'"
+        #expect(output.findings(in: text) == [text])
+    }
+
+    @Test("need a sparse that is new enough for the kernel")
+    func unchecked() {
+        let headers = "./include/linux/rcupdate.h:41:9: error: Expected ) in function call"
+        let missing = "/cache/src/Makefile:1311: C=2 specified, but sparse is not available or not up to date"
+        #expect(output.whyUnchecked(in: headers) == headers)
+        #expect(output.whyUnchecked(in: missing) == missing)
+        #expect(output.whyUnchecked(in: "/cache/obj/hmmlab-check/modules/a.c:1:1: error: Expected ;") == nil)
     }
 }
