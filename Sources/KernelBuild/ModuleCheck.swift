@@ -28,8 +28,6 @@ struct StyleOutput {
                 match.output.hasPrefix(folder) || !match.output.hasPrefix("/"),
                 line.contains(/(?i)warning|error|CHECK/)
             else { return nil }
-            // C has no static_assert() that kernel and programs could both use without further headers.
-            if line.contains("Avoid CamelCase: <_Static_assert>") { return nil }
             // The compiler's names are short for the debug information's sake.
             let name = (folder as NSString).lastPathComponent + "/"
             let finding = line.replacing(folder, with: "").replacing(name, with: "").trimmingCharacters(
@@ -38,12 +36,19 @@ struct StyleOutput {
         }
     }
 
-    /// Why sparse could not judge: kbuild finds none that it takes for good enough, or sparse does not understand the
-    /// kernel's own headers.
-    func whyUnchecked(in text: String) -> String? {
-        text.split(whereSeparator: \.isNewline).first { line in
+    /// What a checker said, apart from what another one has said already.
+    ///
+    /// One that failed without a finding about our files has not judged: it could not be run, kbuild took it for too old,
+    /// or it does not understand the kernel's own headers.
+    func check(_ name: String, _ output: CommandOutput, except said: [String] = []) -> StyleCheck {
+        let text = output.standardOutput + output.standardError
+        let lines = text.split(whereSeparator: \.isNewline)
+        let findings = findings(in: text).filter { !said.contains($0) }
+        var obstacle = lines.first { line in
             line.contains("sparse is not available") || line.contains(": error:") && !line.contains(folder)
-        }.map(String.init)
+        }
+        if obstacle == nil, !output.ending.isSuccess, findings.isEmpty { obstacle = lines.last ?? "it failed" }
+        return StyleCheck(name: name, findings: obstacle == nil ? findings : [], notChecked: obstacle.map(String.init))
     }
 }
 
@@ -77,48 +82,25 @@ extension ObjectTree {
         let files = sources.filter { $0.hasSuffix(".c") || $0.hasSuffix(".h") }
 
         builder.progress(.step("Checking hmmlab's modules: gcc, sparse, checkpatch, kernel-doc"))
-        let warnings = try await makeModules(in: copy + "/modules", ["W=1"])
-        let compiled = output.findings(in: warnings)
-        var checks = [StyleCheck(name: "gcc W=1", findings: compiled)]
-
-        let sparse = try await makeModules(in: copy + "/modules", ["C=2"])
-        let why = output.whyUnchecked(in: sparse)
-        checks.append(
-            StyleCheck(
-                name: "sparse C=2",
-                findings: why == nil ? output.findings(in: sparse).filter { !compiled.contains($0) } : [],
-                notChecked: why.map { "this sparse is not for this base: \($0)" }))
-
+        let place = copy + "/modules"
+        let compiler = try await builder.runner.run(makeCommand(["M=" + place, "W=1", "modules"]))
+        guard compiler.ending.isSuccess else { throw moduleFailure(compiler, in: place) }
+        let compiled = output.check("gcc W=1", compiler)
+        let sparse = try await builder.runner.run(makeCommand(["M=" + place, "C=2", "modules"]))
         let checkpatch = try await builder.runner.run(
             Command(
                 "perl",
                 [
                     source + "/scripts/checkpatch.pl", "--root=" + source, "--strict", "--max-line-length=100",
-                    "--terse",
-                    "--no-summary", "--show-types",
+                    "--terse", "--no-summary", "--show-types",
                     // kzalloc_obj() and its kind are newer than the oldest base of our one source.
                     "--ignore", "ALLOC_WITH_SIZEOF", "-f",
                 ] + files, in: copy))
-        checks.append(
-            StyleCheck(name: "checkpatch --strict", findings: output.findings(in: checkpatch.standardOutput)))
-
-        let documented = try await builder.runner.run(
+        let documentation = try await builder.runner.run(
             Command(source + "/scripts/kernel-doc", ["-none", "-Wall"] + files, in: copy))
-        let remarks = output.findings(in: documented.standardOutput + documented.standardError)
-        checks.append(
-            StyleCheck(
-                name: "kernel-doc -Wall", findings: remarks,
-                notChecked: documented.ending.isSuccess || !remarks.isEmpty
-                    ? nil
-                    : documented.standardError.split(whereSeparator: \.isNewline).last.map(String.init) ?? "failed"))
-        return checks
-    }
-
-    /// What make and its compiler or checker print.
-    private func makeModules(in place: String, _ options: [String]) async throws -> String {
-        let output = try await builder.runner.run(makeCommand(["M=" + place] + options + ["modules"]))
-        // sparse makes make fail where the compiler is content; that is a finding, not a failure of the build.
-        if !output.ending.isSuccess, options != ["C=2"] { throw moduleFailure(output, in: place) }
-        return output.standardOutput + output.standardError
+        return [
+            compiled, output.check("sparse C=2", sparse, except: compiled.findings),
+            output.check("checkpatch --strict", checkpatch), output.check("kernel-doc -Wall", documentation),
+        ]
     }
 }

@@ -37,7 +37,7 @@ struct StackDecoder: Sendable {
         guard let output, output.ending.isSuccess, !output.standardOutput.isEmpty else { return text }
         // Objects are built beside the sources; people know files by their names in the tree.
         return output.standardOutput.replacingOccurrences(of: "../src/", with: "")
-            .replacing(/[^ (]*hmmlab-modules\//, with: "kernel-patches/")
+            .replacing(try Regex("[^ (]*\(ModuleBuilder.folder)/"), with: "kernel-patches/")
             .replacingOccurrences(of: "kernel-patches/modules/../../", with: "")
     }
 }

@@ -14,9 +14,8 @@ struct GuestInit {
             print("guest-init is the first process of hmmlab's guests; anywhere else it does nothing")
             exit(64)
         }
-        let problems = Mounts.mountAll()
+        let problems = Mounts.mountAll() + bringUpProcessors()
         raiseConsoleLevel()
-        bringUpProcessors()
         prepareProcess()
         let agent = Agent(signals: blockSignals(), shellDevice: shellDevice())
         agent.run(reporting: problems)
@@ -34,12 +33,20 @@ struct GuestInit {
 
     /// Brings up the CPUs that `maxcpus=` kept off while the kernel booted: under TCG the kernel must not patch its own
     /// code on one CPU while another runs it (docs/findings.md).
-    private static func bringUpProcessors() {
+    ///
+    /// - Returns: a sentence for each that did not come.
+    private static func bringUpProcessors() -> [String] {
         let folder = "/sys/devices/system/cpu"
-        for name in System.names(in: folder).sorted() where name.wholeMatch(of: /cpu[0-9]+/) != nil {
+        return System.names(in: folder).sorted().compactMap { name in
             let path = "\(folder)/\(name)/online"
             // CPU 0 has no such file.
-            if System.text(path)?.first == "0" { try? System.write("1", to: path) }
+            guard name.wholeMatch(of: /cpu[0-9]+/) != nil, System.text(path)?.first == "0" else { return nil }
+            do {
+                try System.write("1", to: path)
+                return nil
+            } catch {
+                return "\(name) cannot be brought up: \(error)"
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import ProcessRunner
 import Testing
 
 @testable import KernelBuild
@@ -25,10 +26,9 @@ struct StyleOutputTests {
                 ])
     }
 
-    @Test("have names of their own with checkpatch, whose one remark about static asserts is none")
+    @Test("have names of their own with checkpatch")
     func checkpatch() {
         let text = """
-            abi/include/hmm_dmirror_uapi.h:488: CHECK:CAMELCASE: Avoid CamelCase: <_Static_assert>
             modules/devmem_batch.c:126: ERROR:OPEN_BRACE: open brace '{' following function definitions go on the next line
             modules/devmem_batch.c:125: CHECK:CAMELCASE: Avoid CamelCase: <thisOne>
             """
@@ -42,12 +42,32 @@ struct StyleOutputTests {
         #expect(output.findings(in: text) == [text])
     }
 
-    @Test("need a sparse that is new enough for the kernel")
-    func unchecked() {
-        let headers = "./include/linux/rcupdate.h:41:9: error: Expected ) in function call"
-        let missing = "/cache/src/Makefile:1311: C=2 specified, but sparse is not available or not up to date"
-        #expect(output.whyUnchecked(in: headers) == headers)
-        #expect(output.whyUnchecked(in: missing) == missing)
-        #expect(output.whyUnchecked(in: "/cache/obj/hmmlab-check/modules/a.c:1:1: error: Expected ;") == nil)
+    @Test(
+        "need a checker that can judge",
+        arguments: [
+            ("./include/linux/rcupdate.h:41:9: error: Expected ) in function call", 2),
+            ("/cache/src/Makefile:1311: C=2 specified, but sparse is not available or not up to date", 0),
+            ("Can't open perl script \"checkpatch.pl\": No such file or directory", 2),
+        ])
+    func unchecked(text: String, status: Int32) {
+        let check = output.check("x", said(text, status))
+        #expect(check == StyleCheck(name: "x", findings: [], notChecked: text))
+    }
+
+    @Test("are what another checker has not said already, whatever the status")
+    func judged() {
+        let (first, second) = ("modules/a.c:1:1: warning: one", "modules/a.c:2:1: error: two")
+        for status: Int32 in [0, 1] {
+            let check = output.check(
+                "x", said("/cache/obj/hmmlab-check/\(first)\n/cache/obj/hmmlab-check/\(second)", status),
+                except: [first])
+            #expect(check == StyleCheck(name: "x", findings: [second]))
+        }
+        #expect(output.check("x", said("", 0)) == StyleCheck(name: "x", findings: []))
+        #expect(output.check("x", said("", 1)).notChecked != nil)
+    }
+
+    private func said(_ text: String, _ status: Int32) -> CommandOutput {
+        CommandOutput(ending: .exited(status), standardOutput: "", standardError: text)
     }
 }

@@ -205,3 +205,20 @@ extension PageRange {
     /// The size in bytes, as the fields of smaps count.
     var size: Int { Int(byteCount) }
 }
+
+extension PageRange {
+    /// The range holds the pattern but for one word.
+    func expectOnlyChange(
+        ofPage page: Int, word: Int, to value: UInt64, seed: UInt64, file: String = #fileID, line: Int = #line
+    ) {
+        let words = self.page(page).wordValues()
+        expectEqual(words[word], value, "the CPU finds the last value", file: file, line: line)
+        expect(
+            words.indices.allSatisfy { $0 == word || words[$0] == PagePattern.word(seed: seed, page: page, word: $0) },
+            "and every other word as it was", file: file, line: line)
+        for other in 0..<count where other != page {
+            self.page(other).expectHolds(
+                seed: seed, firstPage: other, "so are the other pages", file: file, line: line)
+        }
+    }
+}
