@@ -64,6 +64,16 @@ let package = Package(
         library("ProcessRunner", ["HarnessCore", subprocess, systemPackage]),
         library("KernelSource", ["HarnessCore", "ContentDigest", "ProcessRunner"]),
         library("PatchSeries", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"]),
+        library("PatchModel", ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", toml]),
+        library("PatchWork", ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"]),
+        library(
+            "PatchMail", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"]),
+        library(
+            "PatchCheck",
+            [
+                "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
+                "KernelBuild",
+            ]),
         library("KernelBuild", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", toml]),
         library("GuestImage", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelModules"]),
         library("VirtualMachine", ["HarnessCore"]),
@@ -73,7 +83,9 @@ let package = Package(
         library(
             "Pipeline",
             [
-                "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "KernelBuild",
+                "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
+                "PatchWork",
+                "PatchMail", "PatchCheck", "KernelBuild",
                 "GuestImage",
                 "GuestProtocol", "VirtualMachine", "QEMU", "KernelLog", "TestResults", toml,
             ]),
@@ -89,6 +101,10 @@ let package = Package(
         tests("ProcessRunner", ["ProcessRunner", "hmmlab-supervise"]),
         tests("KernelSource", ["KernelSource", "hmmlab-supervise"]),
         tests("PatchSeries", ["PatchSeries", "hmmlab-supervise"], resources: [.copy("Fixtures")]),
+        tests("PatchModel", ["PatchModel", "hmmlab-supervise"]),
+        tests("PatchWork", ["PatchWork", "hmmlab-supervise"]),
+        tests("PatchMail", ["PatchMail", "hmmlab-supervise"]),
+        tests("PatchCheck", ["PatchCheck", "hmmlab-supervise"]),
         tests("KernelBuild", ["KernelBuild", "hmmlab-supervise"]),
         tests("GuestImage", ["GuestImage", "hmmlab-supervise"]),
         tests("QEMU", ["QEMU", "VirtualMachine", "hmmlab-supervise"]),

@@ -27,6 +27,19 @@ public enum Files {
         path == "~" || path.hasPrefix("~/") ? home + path.dropFirst() : path
     }
 
+    /// Makes a folder that a person named, and those above it.
+    ///
+    /// - Throws: ``LabError`` `folder-unwritable`.
+    public static func makeFolder(_ path: String) throws {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw LabError(
+                "folder-unwritable", exit: .usage, "The folder \(path) cannot be made", cause: reason(error),
+                next: "Choose a folder that you can write.")
+        }
+    }
+
     /// A file's text, with bytes that are not UTF-8 replaced by U+FFFD.
     ///
     /// - Parameters:

@@ -26,7 +26,7 @@ public enum BaseSpec: Sendable, Hashable {
 
     /// The accepted forms, one per line, for help texts and errors.
     public static let forms = """
-        debian:6.12              the newest linux-source of that series that Debian offers
+        debian:6.12              the newest linux-source of that series that Debian offers; 6.12 for short
         debian:6.12.117-1        exactly that version
         debian:latest            the newest released linux-source of any suite
         git:PATH@REV             a commit of a repository on this machine
@@ -48,6 +48,10 @@ public enum BaseSpec: Sendable, Hashable {
         func absolute(_ path: Substring) -> String {
             let path = Files.expandingHome(in: String(path), home: home)
             return Self.standardized(path.hasPrefix("/") ? path : currentDirectory + "/" + path)
+        }
+        if text.wholeMatch(of: /[0-9]+\.[0-9]+/) != nil {
+            self = .debian(.series(text))
+            return
         }
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, !parts[1].isEmpty, !text.contains("\n"), !text.contains("\0") else {

@@ -5,20 +5,31 @@ import KernelSource
 import ProcessRunner
 
 /// Runs git(1) the same way on every machine: the person's configuration, attributes and environment have no say.
-struct Git: Sendable {
-    let runner: ProcessRunner
+public struct Git: Sendable {
+    /// What runs it.
+    public let runner: ProcessRunner
     /// The program; another one only in tests.
-    var executable = "git"
+    var executable: String
+
+    init(runner: ProcessRunner, executable: String = "git") {
+        self.runner = runner
+        self.executable = executable
+    }
+
+    /// A git that is found on the path.
+    public init(runner: ProcessRunner) {
+        self.init(runner: runner, executable: "git")
+    }
 
     /// A git command for a repository (`GIT_DIR`), or for whichever one git finds from the folder it runs in.
-    func command(_ arguments: [String], directory: String?, in folder: String? = nil) -> Command {
+    public func command(_ arguments: [String], directory: String?, in folder: String? = nil) -> Command {
         Command(executable, arguments, environment: environment(directory, folder), in: folder)
     }
 
     /// A shell script for git commands that need redirections; `$git` is the program, `$1` and so on the arguments.
     ///
     /// Standard input of a child is /dev/null (see ``ProcessRunner``), so git's `--stdin` options need a shell.
-    func script(_ text: String, _ arguments: [String] = [], directory: String?, in folder: String) -> Command {
+    public func script(_ text: String, _ arguments: [String] = [], directory: String?, in folder: String) -> Command {
         var environment = environment(directory, folder)
         environment["git"] = executable
         return Command("sh", ["-c", "set -e\n" + text, "sh"] + arguments, environment: environment, in: folder)
@@ -39,7 +50,7 @@ struct Git: Sendable {
     /// Only here git asks who owns it, so this comes first, and with the person's own list of safe repositories.
     ///
     /// - Throws: ``LabError`` `repository-foreign`.
-    func repository(at path: String) async throws -> String? {
+    public func repository(at path: String) async throws -> String? {
         let output = try await runner.run(
             Command(
                 executable, ["-C", path, "rev-parse", "--absolute-git-dir"], environment: GitEnvironment.clean()))

@@ -74,7 +74,7 @@ struct LineCursor {
 }
 
 /// Text from patches, made fit to be shown: no control characters, no endless lines.
-enum Printable {
+public enum Printable {
     /// The longest line shown, in bytes.
     static let longestLine = 400
 
@@ -85,7 +85,7 @@ enum Printable {
     }
 
     /// A text with its control characters, which a terminal would obey, replaced by U+FFFD.
-    static func text(_ text: String) -> String {
+    public static func text(_ text: String) -> String {
         String(String.UnicodeScalarView(text.unicodeScalars.map { isHarmless($0) ? $0 : "\u{FFFD}" }))
     }
 

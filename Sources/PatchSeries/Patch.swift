@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ContentDigest
 import Foundation
+import HarnessCore
 
 /// One patch of a series, decoded: who, what it says, and what it changes.
 public struct Patch: Sendable, Equatable {
@@ -63,6 +64,35 @@ public struct Patch: Sendable, Equatable {
         signature.add("diff", Digest(of: diff).hexadecimal)
         signature.add("direction", "-p\(strip)\(isReversed ? " -R" : "")")
         digest = signature.digest
+    }
+
+    /// The same patch with another diff, which is applied forwards and with `-p1`.
+    ///
+    /// - Parameters:
+    ///   - diff: a diff as git writes it.
+    ///   - origin: where it came from.
+    /// - Throws: ``LabError`` `patch-malformed`.
+    public func replacingDiff(_ diff: Data, origin: String) throws -> Patch {
+        let patch = try Patch(subject: subject, body: body, author: author, origin: origin, raw: diff, decoded: diff)
+        guard !patch.files.isEmpty else {
+            throw LabError(
+                "patch-malformed", exit: .usage, "\(Printable.text(origin)) holds no diff",
+                next: "Write it again, or remove it.")
+        }
+        return patch
+    }
+
+    /// The same diff with another message.
+    ///
+    /// - Parameters:
+    ///   - subject: the first line.
+    ///   - body: the rest, without blank lines around it.
+    ///   - author: who wrote it.
+    /// - Throws: ``LabError`` `patch-malformed`.
+    public func replacingMessage(subject: String, body: String, author: Author?) throws -> Patch {
+        try Patch(
+            subject: subject, body: body, author: author, origin: origin, raw: raw, decoded: diff, strip: strip,
+            isReversed: isReversed)
     }
 
     /// Every path that the patch reads, writes, creates or removes, sorted.

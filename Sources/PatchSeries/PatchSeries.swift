@@ -12,6 +12,18 @@ public struct PatchSeries: Sendable, Equatable {
     /// The git directory that the patches came from: it has the blobs that a three-way merge needs.
     let repository: String?
 
+    init(source: String, patches: [Patch], notes: [String], repository: String?) {
+        self.source = source
+        self.patches = patches
+        self.notes = notes
+        self.repository = repository
+    }
+
+    /// A series of patches that were read before.
+    public init(source: String, patches: [Patch], notes: [String] = []) {
+        self.init(source: source, patches: patches, notes: notes, repository: nil)
+    }
+
     /// The first patches of the series.
     ///
     /// - Parameter count: how many, from 0; nil for all.

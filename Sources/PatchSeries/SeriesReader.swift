@@ -57,6 +57,27 @@ public struct SeriesReader: Sendable {
         return series
     }
 
+    /// Reads files of one patch each; every patch has been checked to stay inside its tree.
+    ///
+    /// - Returns: as many patches as files, in their order.
+    /// - Throws: as ``read(_:)-(SeriesSpec)``.
+    public func read(files: [String]) async throws -> [Patch] {
+        let staging = try cache.stagingFolder()
+        defer { try? FileManager.default.removeItem(atPath: staging) }
+        let reader = PatchFiles(git: git, staging: staging)
+        let entries = files.map { PatchFiles.Entry(path: $0, origin: ($0 as NSString).lastPathComponent) }
+        let found = try await reader.read(entries, isList: true)
+        guard found.patches.count == files.count else {
+            throw LabError(
+                "patch-malformed", exit: .usage,
+                "\(files.count) files hold \(found.patches.count) patches instead of one each",
+                cause: found.notes.isEmpty ? nil : found.notes.joined(separator: "\n"))
+        }
+        var safety = SeriesSafety()
+        for (index, patch) in found.patches.enumerated() { try safety.check(patch, number: index + 1) }
+        return found.patches
+    }
+
     private func patches(at path: String, _ staging: String) async throws -> FoundPatches {
         guard Files.exists(path) else {
             throw LabError(

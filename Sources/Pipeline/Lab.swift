@@ -3,6 +3,7 @@ import Foundation
 import HarnessCore
 import KernelBuild
 import KernelSource
+import PatchModel
 import PatchSeries
 import ProcessRunner
 import QEMU
@@ -92,13 +93,16 @@ public struct Lab: Sendable {
         let flavour = try folder.flavour(selection.flavour)
         let settings = try Fragment(settings: selection.settings)
         let given = try selection.configFiles.map { Fragment.File(path: $0, text: try Files.text($0, exit: .usage)) }
+        var model: PatchModel?
+        if let argument = selection.series { model = try await self.model(at: argument) }
         var series: PatchSeries?
-        if let argument = selection.series {
+        if let argument = selection.series, model == nil {
             series = try await SeriesReader(runner: runner, cache: cache).read(argument).prefix(selection.upTo)
         }
 
         try builder.checkPaths()
         let base = try await sources.resolve(spec, refresh: selection.refresh ? .always : .whenStale)
+        if let model { series = try model.resolve(for: base).series.prefix(selection.upTo) }
         var applied: AppliedSeries?
         if let series, !series.patches.isEmpty {
             for note in series.notes { progress(.note(note)) }

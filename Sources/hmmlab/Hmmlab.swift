@@ -17,7 +17,7 @@ struct Hmmlab: AsyncParsableCommand {
         version: "0.1",
         subcommands: [
             TestCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self, BaseCommand.self, ListCommand.self,
-            CacheCommand.self, CheckModulesCommand.self, DoctorCommand.self,
+            PatchesCommand.self, CacheCommand.self, CheckModulesCommand.self, DoctorCommand.self,
         ])
 
     static func main() async {

@@ -18,13 +18,20 @@ import Testing
         "ProcessRunner": ["HarnessCore"],
         "KernelSource": ["HarnessCore", "ContentDigest", "ProcessRunner"],
         "PatchSeries": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"],
+        "PatchModel": ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries"],
+        "PatchWork": ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"],
+        "PatchMail": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"],
+        "PatchCheck": [
+            "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel", "KernelBuild",
+        ],
         "KernelBuild": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"],
         "GuestImage": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelModules"],
         "VirtualMachine": ["HarnessCore"], "QEMU": ["HarnessCore", "ContentDigest", "ProcessRunner", "VirtualMachine"],
         "KernelLog": ["HarnessCore"], "TestResults": ["HarnessCore", "KernelLog"],
         "Pipeline": [
-            "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "KernelBuild", "GuestImage",
-            "GuestProtocol", "VirtualMachine", "QEMU", "KernelLog", "TestResults",
+            "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
+            "PatchWork", "PatchMail", "PatchCheck", "KernelBuild", "GuestImage", "GuestProtocol", "VirtualMachine",
+            "QEMU", "KernelLog", "TestResults",
         ],
         "hmmlab": ["Pipeline", "HarnessCore"],
     ]
