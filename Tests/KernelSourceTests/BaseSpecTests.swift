@@ -7,7 +7,8 @@ import Testing
 
 @Suite struct BaseSpecTests {
     @Test(arguments: [
-        ("debian:6.12", BaseSpec.debian(.series("6"))),
+        ("debian:6.12", BaseSpec.debian(.series("6.12"))),
+        ("6.12", .debian(.series("6.12"))),
         ("debian:7.2", .debian(.series("7.2"))),
         ("debian:latest", .debian(.latest)),
         ("debian:6.12.117", .debian(.version("6.12.117"))),
@@ -33,7 +34,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "6.12", "debian", "debian:", "debian:6", "debian:six", "debian:6.12/../x", "debian:6.12 ", "debian:-1",
+        "", "6", "debian", "debian:", "debian:6", "debian:six", "debian:6.12/../x", "debian:6.12 ", "debian:-1",
         "debian:1:6.12.1-1", "git:/src/linux", "git:@HEAD", "git:/src/linux@", "git:/src/linux@--upload-pack=x", "dir:",
         "tar:", "zip:/x", "dir:/a\nb",
     ])
