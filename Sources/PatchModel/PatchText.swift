@@ -34,6 +34,27 @@ public enum PatchText {
         return "\"" + name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
     }
 
+    /// Whether nothing in a patch could be taken for something else by git-mailinfo(1), so that its mail surely reads back.
+    ///
+    /// Rather too strict than too lax: who is not plain is tried.
+    static func isPlain(_ patch: Patch) -> Bool {
+        let head = patch.subject + (patch.author.map { $0.name + $0.email } ?? "")
+        guard let author = patch.author, author.date != nil, author.name.wholeMatch(of: /[A-Za-z0-9 \-]+/) != nil,
+            author.email.wholeMatch(of: /[A-Za-z0-9.+_\-]+@[A-Za-z0-9.\-]+/) != nil,
+            head.utf8.allSatisfy({ (32..<127).contains($0) }), patch.subject.count < 200,
+            patch.subject.wholeMatch(of: /[A-Za-z0-9][^\[\]=]*/) != nil,
+            patch.subject.prefixMatch(of: #/re\s*:/#.ignoresCase()) == nil,
+            patch.body.utf8.allSatisfy({ (32..<127).contains($0) || $0 == 10 || $0 == 9 })
+        else { return false }
+        let lines = patch.body.split(separator: "\n", omittingEmptySubsequences: false)
+        // A first line such as "From:" would be a header inside of the message.
+        guard lines.first?.contains(/^[A-Za-z\-]+:/) != true else { return false }
+        return lines.allSatisfy { line in
+            !["---", "diff", "Index:", "From ", ">From", "***", "-- "].contains(where: line.hasPrefix)
+                && !line.contains(">8") && !line.contains("8<")
+        }
+    }
+
     /// Whether two diffs say the same but for line numbers, the function names behind `@@`, and blob ids.
     public static func isSame(_ one: Data, _ other: Data) -> Bool {
         one == other || comparable(one) == comparable(other)

@@ -13,6 +13,16 @@ public enum PatchState: String, Sendable, Codable, CaseIterable {
     case contained
     /// Not applied: nobody says that it is for this base.
     case notApplicable = "not-applicable"
+
+    /// The word for it in a table.
+    public var word: String {
+        switch self {
+        case .ours: "ours"
+        case .variant: "variant"
+        case .contained: "in base"
+        case .notApplicable: "-"
+        }
+    }
 }
 
 extension ModelPatch {

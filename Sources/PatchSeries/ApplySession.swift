@@ -212,6 +212,18 @@ struct ApplySession {
                 """, options, directory: repository, in: staging))
     }
 
+    /// Whether git applies all patches one after the other without a merge; the index is spent then.
+    func appliesAtOnce(_ patches: [Patch]) async throws -> Bool {
+        try Files.makeFolder(staging + "/all")
+        for (index, patch) in patches.enumerated() {
+            try Files.write(patch.diff, to: "\(staging)/all/\(100_000 + index)")
+        }
+        return try await git.runner.run(
+            git.script(
+                "\"$git\" apply --cached --whitespace=nowarn all/*", directory: repository, in: staging)
+        ).ending.isSuccess
+    }
+
     private func readIndex() throws -> [String: Entry] {
         var entries: [String: Entry] = [:]
         for line in try Files.bytes(staging + "/listing").split(separator: 0) {

@@ -21,16 +21,34 @@ struct MailReader {
     /// mbox line. `-u` asks for UTF-8; `--encoding=UTF-8` leaves everything as it is in git 2.39. A mail that cannot be
     /// decoded leaves a `.bad` file, which tells it from one that is merely strange.
     private static let work = """
-        for file in in/*; do
-            id=${file#in/}
+        # $1: the step for one file, $2: all of them; two processors are common.
+        each() {
+            step=$1
+            shift
+            for half in 0 1; do
+                (
+                    n=0
+                    for file; do
+                        n=$(((n + 1) % 2))
+                        [ $n != $half ] || "$step" "$file"
+                    done
+                ) &
+                [ $half = 1 ] || first=$!
+            done
+            wait $first
+            wait $!
+        }
+        split() {
+            id=${1#in/}
             case $id in *-crlf) keep= ;; *) keep=--keep-cr ;; esac
             mkdir "out/$id"
-            "$git" mailsplit -b --mboxrd $keep -d6 -o"out/$id" "$file" >/dev/null
-            for mail in "out/$id"/*; do
-                "$git" mailinfo -k -u "$mail.msg" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.err" ||
-                    : >"$mail.bad"
-            done
-        done
+            "$git" mailsplit -b --mboxrd $keep -d6 -o"out/$id" "$1" >/dev/null
+        }
+        decode() {
+            "$git" mailinfo -k -u "$1.msg" "$1.diff" <"$1" >"$1.info" 2>"$1.err" || : >"$1.bad"
+        }
+        each split in/*
+        each decode out/*/*
         """
 
     /// The mails of each file, by the file's id.

@@ -117,6 +117,7 @@ struct PatchFiles {
                     cause: "Its subject is \"\(title)\".",
                     next: "Get the mail again, or remove it if it is not a patch.")
             }
+            if isCover, found.cover == nil { found.cover = CoverLetter(title: mail.subject, body: mail.body) }
             found.notes.append("\"\(title)\" has no diff and was left out.")
         }
         found.patches += try MailOrder.sorted(numbered, source: entry.origin, notes: &found.notes)

@@ -81,6 +81,23 @@ public struct SeriesApplier: Sendable {
             result(wanted, commit, steps, tree: steps.last?.tree ?? session.startTree, cachedCount: cachedCount))
     }
 
+    /// Whether git alone applies the whole series without a merge, which is far quicker to find out than ``attempt(_:onto:upTo:)``.
+    ///
+    /// - Parameters:
+    ///   - series: the patches.
+    ///   - commit: the base, as a whole commit id.
+    /// - Returns: false if ``attempt(_:onto:upTo:)`` has to be asked.
+    /// - Throws: ``LabError`` `base-missing`, `patch-unsafe`, failures of the host; `CancellationError`.
+    public func appliesAtOnce(_ series: PatchSeries, onto commit: String) async throws -> Bool {
+        guard series.patches.allSatisfy({ $0.strip == 1 && !$0.isReversed }) else { return false }
+        let staging = try cache.stagingFolder()
+        defer { try? FileManager.default.removeItem(atPath: staging) }
+        let session = try await ApplySession(
+            git: git, store: gitDirectory, staging: staging, base: commit, start: commit, series: series, from: 0,
+            total: series.patches.count)
+        return try await session.appliesAtOnce(series.patches)
+    }
+
     private func result(
         _ series: PatchSeries, _ base: String, _ steps: [AppliedStep], tree: String, cachedCount: Int
     ) -> AppliedSeries {

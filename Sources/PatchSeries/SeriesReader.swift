@@ -46,7 +46,8 @@ public struct SeriesReader: Sendable {
             series = try await CommitReader(git: git, staging: staging).read(repository, base, tip)
         case .path(let path):
             let found = try await patches(at: path, staging)
-            series = PatchSeries(source: path, patches: found.patches, notes: found.notes, repository: nil)
+            series = PatchSeries(
+                source: path, patches: found.patches, notes: found.notes, repository: nil, cover: found.cover)
         }
         guard !series.patches.isEmpty else {
             throw Self.empty(series.source, notes: series.notes)
@@ -123,6 +124,7 @@ public struct SeriesReader: Sendable {
 struct FoundPatches {
     var patches: [Patch] = []
     var notes: [String] = []
+    var cover: CoverLetter?
 }
 
 /// Reads files that may be of any size or kind.

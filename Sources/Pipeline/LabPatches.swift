@@ -5,6 +5,9 @@ import KernelSource
 import PatchModel
 import PatchSeries
 
+/// Who wrote a patch.
+public typealias PatchAuthor = Patch.Author
+
 extension Lab {
     /// The model that hmmlab's own patches live in.
     public var ownModelFolder: String { installation.root + "/kernel-patches/series" }
@@ -50,5 +53,13 @@ extension Base {
             }
             return series
         }
+    }
+}
+
+extension Patch.Author {
+    /// Reads `Name <address>`; nil for anything else.
+    public init?(parsing text: String) {
+        guard let match = text.wholeMatch(of: /\s*([^<>]+?)\s*<([^<>\s]+@[^<>\s]+)>\s*/) else { return nil }
+        self.init(name: String(match.1), email: String(match.2), date: nil)
     }
 }

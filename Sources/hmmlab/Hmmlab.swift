@@ -122,14 +122,19 @@ struct DoctorCommand: AsyncParsableCommand {
 
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List tests, suites, flavours or machines.")
+        commandName: "list", abstract: "List tests, suites, flavours, machines or the patch series.",
+        discussion: """
+            list series shows what each patch of the model is on each base: ours (the text of its home base), variant (a \
+            text of its own), in base (the base has it), or - (not for it). Probes verify that on the bases in the cache.
+            """)
 
-    enum Subject: String, ExpressibleByArgument, CaseIterable { case tests, suites, flavours, machines }
+    enum Subject: String, ExpressibleByArgument, CaseIterable { case tests, suites, flavours, machines, series }
 
-    @Argument(help: "What to list: tests, suites, flavours or machines.") var subject: Subject
+    @Argument(help: "What to list: tests, suites, flavours, machines or series.") var subject: Subject
     @Option(name: .customLong("suite"), help: "Only tests of this suite; repeatable.") var suites: [String] = []
     @Option(help: ArgumentHelp("Only tests that match this regular expression.", valueName: "regex")) var filter:
         String?
+    @OptionGroup(title: "list series") var patches: ModelOptionGroup
     @Option(help: JSONOutput.help) var json: JSONOutput?
 
     func run() async throws {
@@ -151,6 +156,7 @@ struct ListCommand: AsyncParsableCommand {
                     "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)"
                         + ($0.driver.map { " (--driver \($0.rawValue))" } ?? "")
                 }
+            case .series: return try showSeries(try await lab.patchMatrix(model: patches.model, topics: patches.topics))
             case .tests:
                 if let suite = suites.first(where: { $0 == SuiteCatalog.kselftest }) {
                     throw LabError(
@@ -163,6 +169,26 @@ struct ListCommand: AsyncParsableCommand {
             }
             return .passed
         }
+    }
+
+    private func showSeries(_ matrix: PatchMatrix) throws -> HarnessCore.ExitCode {
+        if let json { try json.write(Document(matrix)) }
+        if json?.path != "-" {
+            let width = (matrix.patches.map(\.id.count).max() ?? 0) + 2
+            let head = matrix.bases.map { "\($0.series)".padded(10) }.joined()
+            printResult("patch".padded(width) + head + "subject")
+            for row in matrix.patches {
+                let cells = row.cells.map { ($0.word + ($0.isContradicted ? " ?" : "")).padded(10) }.joined()
+                printResult(row.id.padded(width) + cells + row.subject)
+            }
+            let verified = matrix.bases.compactMap { base in base.version.map { "\(base.series) (\($0))" } }
+            printResult(
+                verified.isEmpty
+                    ? "Nothing was verified: none of these bases is in the cache."
+                    : "Verified by probes on \(verified.joined(separator: ", ")).")
+            for sentence in matrix.contradictions { printResult("? " + sentence) }
+        }
+        return matrix.contradictions.isEmpty ? .passed : .testsFailed
     }
 
     private func show<T: Encodable>(_ items: [T], key: String, line: (T) -> String) throws {
