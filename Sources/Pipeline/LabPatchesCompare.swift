@@ -5,7 +5,7 @@ import KernelSource
 import PatchModel
 import TestResults
 
-/// What the reproducers say about each patch on several bases: does the port mean the same?
+/// What the reproducers say about each patch on several bases.
 public struct PatchComparison: Sendable, Encodable {
     /// A reproducer on a base.
     public struct Cell: Sendable, Encodable, Equatable {
