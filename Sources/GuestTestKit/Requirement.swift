@@ -33,6 +33,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case failingAllocations = "failing_allocations"
     /// memfd_secret(2); 6.1 wants `secretmem.enable` for it.
     case secretMemory = "secret_memory"
+    /// A kernel with CONFIG_IA32_EMULATION: 32-bit programs run, and a 64-bit one can make their system calls.
+    case calls32 = "calls_32"
 
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
@@ -62,6 +64,8 @@ public enum Requirement: String, Sendable, CaseIterable {
             FailingAllocations.areThere ? nil : "a kernel without CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC"
         case .secretMemory:
             (try? ScratchFile(.secret, pages: 1)) == nil ? "no memfd_secret()" : nil
+        case .calls32:
+            test_has_calls_32() ? nil : "no system calls of 32-bit programs: a kernel without CONFIG_IA32_EMULATION"
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }

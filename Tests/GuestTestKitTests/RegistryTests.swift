@@ -40,7 +40,7 @@ struct RegistryTests {
             Requirement.allCases.map(\.rawValue)
                 == [
                     "private", "coherent", "ours", "hugetlb", "thp", "swap", "gup_test", "long_term_pin", "flags",
-                    "unlocked_read", "ext4", "smp", "failing_allocations", "secret_memory",
+                    "unlocked_read", "ext4", "smp", "failing_allocations", "secret_memory", "calls_32",
                 ])
     }
 }
