@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -337,6 +338,16 @@ int test_read_pinned(int gup_test, void *to)
 int test_unpin(int gup_test)
 {
 	return ioctl(gup_test, _IO('g', 8));
+}
+
+int test_swap_on(const char *path, int priority)
+{
+	return swapon(path, SWAP_FLAG_PREFER | (priority << SWAP_FLAG_PRIO_SHIFT & SWAP_FLAG_PRIO_MASK));
+}
+
+int test_swap_off(const char *path)
+{
+	return swapoff(path);
 }
 
 int test_load_module(int file, const char *parameters)

@@ -17,6 +17,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case thp
     /// A swap area in use.
     case swap
+    /// The null_blk driver, a block device that can be slow.
+    case nullBlock = "null_blk"
     /// `/sys/kernel/debug/gup_test`.
     case gupTest = "gup_test"
     /// A `gup_test` that holds pages with a long-term pin, which it does since 6.2.
@@ -50,6 +52,9 @@ public enum Requirement: String, Sendable, CaseIterable {
         case .swap:
             ((try? TextFile.read("/proc/swaps"))?.split(separator: "\n").count ?? 0) > 1
                 ? nil : "no swap area is in use"
+        case .nullBlock:
+            (try? Shell.run("grep -q '/null_blk.ko:' /lib/modules/$(uname -r)/modules.dep")) == nil
+                ? "no null_blk module" : nil
         case .gupTest:
             access("/sys/kernel/debug/gup_test", R_OK | W_OK) == 0 ? nil : "no /sys/kernel/debug/gup_test"
         case .longTermPin: missingLongTermPin()

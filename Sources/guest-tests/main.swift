@@ -12,7 +12,7 @@ let tests =
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests + devmem32BitTests
     + faultKindTests + faultErrorTests + faultUnplugTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
-    + onDemandLedgerTests + onDemandOracleTests + robustnessTests
+    + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
     + devmemModuleTests + devmemLoadTests + devmemExclusiveTests
 let registry: TestRegistry

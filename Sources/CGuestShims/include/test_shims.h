@@ -97,6 +97,10 @@ int test_read_pinned(int gup_test, void *to);
 /* Lets go; does nothing where nothing is held, and EINVAL before 6.2. Reason: as above. */
 int test_unpin(int gup_test);
 
+/* Begins to swap to a device before those of lower priority, and ends it. Reason: Swift's Glibc lacks <sys/swap.h>. */
+int test_swap_on(const char *path, int priority);
+int test_swap_off(const char *path);
+
 /* Loads the module in an open file, and unloads one that nobody uses. Reason: neither call has a wrapper in glibc. */
 int test_load_module(int file, const char *parameters);
 int test_unload_module(const char *name);
