@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -50,7 +51,22 @@ static void install_probe(void)
 	sigaction(SIGBUS, &action, &old_bus);
 }
 
-enum probe_access { PROBE_READ, PROBE_WRITE, PROBE_ADD };
+/* The numbers that 32-bit programs use (arch/x86/entry/syscalls/syscall_32.tbl). */
+enum { CALL_32_GETPID = 20, CALL_32_IOCTL = 54 };
+
+/* The kernel keeps no more of the registers than a 32-bit program has. */
+static long call_32(long number, long first, long second, long third)
+{
+	long result;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(number), "b"(first), "c"(second), "d"(third)
+			 : "r8", "r9", "r10", "r11", "memory", "cc");
+	return result;
+}
+
+enum probe_access { PROBE_READ, PROBE_WRITE, PROBE_ADD, PROBE_CALL_32 };
 
 static int probe(enum probe_access access, uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
 {
@@ -73,6 +89,9 @@ static int probe(enum probe_access access, uintptr_t address, uint64_t *value, i
 			break;
 		case PROBE_ADD:
 			*value = __atomic_fetch_add((uint64_t *)address, *value, __ATOMIC_SEQ_CST);
+			break;
+		case PROBE_CALL_32:
+			*value = (uint64_t)call_32(CALL_32_GETPID, 0, 0, 0);
 			break;
 		}
 	}
@@ -97,6 +116,26 @@ int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fau
 int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
 {
 	return probe(PROBE_ADD, address, value, code, fault_address);
+}
+
+bool test_has_calls_32(void)
+{
+	uintptr_t fault_address;
+	uint64_t process;
+	int code;
+
+	/* Without them the instruction is a SIGSEGV. */
+	return probe(PROBE_CALL_32, 0, &process, &code, &fault_address) == 0 && process == (uint64_t)getpid();
+}
+
+int test_ioctl_32(int descriptor, uint32_t request, uint32_t argument)
+{
+	int result = (int)call_32(CALL_32_IOCTL, descriptor, request, argument);
+
+	if (result >= 0)
+		return result;
+	errno = -result;
+	return -1;
 }
 
 void test_count_up(uintptr_t address, uint32_t times)
@@ -299,6 +338,16 @@ int test_read_pinned(int gup_test, void *to)
 int test_unpin(int gup_test)
 {
 	return ioctl(gup_test, _IO('g', 8));
+}
+
+int test_swap_on(const char *path, int priority)
+{
+	return swapon(path, SWAP_FLAG_PREFER | (priority << SWAP_FLAG_PRIO_SHIFT & SWAP_FLAG_PRIO_MASK));
+}
+
+int test_swap_off(const char *path)
+{
+	return swapoff(path);
 }
 
 int test_load_module(int file, const char *parameters)

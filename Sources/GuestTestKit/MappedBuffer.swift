@@ -69,6 +69,15 @@ public struct MappedBuffer: ~Copyable, Sendable {
             flags: MAP_ANONYMOUS | (shared ? MAP_SHARED : MAP_PRIVATE), descriptor: -1, file, line)
     }
 
+    /// Maps anonymous private memory below 2 GiB, where 32-bit programs have theirs; nothing is populated.
+    public static func low(
+        pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
+        try MappedBuffer(
+            pages: pages, alignment: PageRange.pageSize, .readWrite, flags: MAP_PRIVATE | MAP_ANONYMOUS, descriptor: -1,
+            place: MAP_32BIT, file, line)
+    }
+
     /// Maps anonymous private memory and fills it with the pattern of `seed`.
     public static func filled(
         pages: Int, seed: UInt64, file: String = #fileID, line: Int = #line
@@ -109,12 +118,12 @@ public struct MappedBuffer: ~Copyable, Sendable {
     }
 
     private init(
-        pages: Int, alignment: Int, _ protection: Protection, flags: Int32, descriptor: Int32, _ file: String,
-        _ line: Int
+        pages: Int, alignment: Int, _ protection: Protection, flags: Int32, descriptor: Int32, place: Int32 = 0,
+        _ file: String, _ line: Int
     ) throws(SystemCallError) {
         let size = pages * PageRange.pageSize
         let reserved = try MappedBuffer.map(
-            nil, size + 2 * alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, file, line)
+            nil, size + 2 * alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | place, -1, file, line)
         let start = (reserved + PageRange.pageSize).alignedUp(toMultipleOf: alignment)
         do {
             _ = try MappedBuffer.map(start, size, protection.bits, flags | MAP_FIXED, descriptor, file, line)

@@ -17,6 +17,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case thp
     /// A swap area in use.
     case swap
+    /// The null_blk driver, a block device that can be slow.
+    case nullBlock = "null_blk"
     /// `/sys/kernel/debug/gup_test`.
     case gupTest = "gup_test"
     /// A `gup_test` that holds pages with a long-term pin, which it does since 6.2.
@@ -33,6 +35,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case failingAllocations = "failing_allocations"
     /// memfd_secret(2); 6.1 wants `secretmem.enable` for it.
     case secretMemory = "secret_memory"
+    /// A kernel with CONFIG_IA32_EMULATION: 32-bit programs run, and a 64-bit one can make their system calls.
+    case calls32 = "calls_32"
 
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
@@ -48,6 +52,9 @@ public enum Requirement: String, Sendable, CaseIterable {
         case .swap:
             ((try? TextFile.read("/proc/swaps"))?.split(separator: "\n").count ?? 0) > 1
                 ? nil : "no swap area is in use"
+        case .nullBlock:
+            (try? Shell.run("grep -q '/null_blk.ko:' /lib/modules/$(uname -r)/modules.dep")) == nil
+                ? "no null_blk module" : nil
         case .gupTest:
             access("/sys/kernel/debug/gup_test", R_OK | W_OK) == 0 ? nil : "no /sys/kernel/debug/gup_test"
         case .longTermPin: missingLongTermPin()
@@ -62,6 +69,8 @@ public enum Requirement: String, Sendable, CaseIterable {
             FailingAllocations.areThere ? nil : "a kernel without CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC"
         case .secretMemory:
             (try? ScratchFile(.secret, pages: 1)) == nil ? "no memfd_secret()" : nil
+        case .calls32:
+            test_has_calls_32() ? nil : "no system calls of 32-bit programs: a kernel without CONFIG_IA32_EMULATION"
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }

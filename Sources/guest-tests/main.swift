@@ -9,10 +9,10 @@ let tests =
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
     + migrateHugeTests + migrateReclaimTests + migrateThreadTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
-    + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests
+    + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests + devmem32BitTests
     + faultKindTests + faultErrorTests + faultUnplugTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
-    + onDemandLedgerTests + onDemandOracleTests + robustnessTests
+    + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
     + devmemModuleTests + devmemLoadTests + devmemExclusiveTests
 let registry: TestRegistry

@@ -39,8 +39,8 @@ struct RegistryTests {
         #expect(
             Requirement.allCases.map(\.rawValue)
                 == [
-                    "private", "coherent", "ours", "hugetlb", "thp", "swap", "gup_test", "long_term_pin", "flags",
-                    "unlocked_read", "ext4", "smp", "failing_allocations", "secret_memory",
+                    "private", "coherent", "ours", "hugetlb", "thp", "swap", "null_blk", "gup_test", "long_term_pin",
+                    "flags", "unlocked_read", "ext4", "smp", "failing_allocations", "secret_memory", "calls_32",
                 ])
     }
 }

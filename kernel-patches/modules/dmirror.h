@@ -108,7 +108,8 @@ struct dmirror {
 #define DMIRROR_PTE_VALID	BIT(0)
 #define DMIRROR_PTE_WRITE	BIT(1)
 #define DMIRROR_PTE_EXCLUSIVE	BIT(2)
-#define DMIRROR_PTE_SHIFT	3
+#define DMIRROR_PTE_OURS	BIT(3) /* memory of this device */
+#define DMIRROR_PTE_SHIFT	4
 
 #define DMIRROR_LEAF_ENTRIES	(PAGE_SIZE / sizeof(unsigned long))
 #define DMIRROR_LEAF_SIZE	(DMIRROR_LEAF_ENTRIES << PAGE_SHIFT)
@@ -117,8 +118,11 @@ struct dmirror_leaf {
 	unsigned long entry[DMIRROR_LEAF_ENTRIES];
 };
 
-static inline unsigned long dmirror_pte(struct page *page, unsigned long flags)
+static inline unsigned long dmirror_pte(struct dmirror_device *device, struct page *page,
+					unsigned long flags)
 {
+	if (hmm_devmem_page_is_ours(device->dm, page))
+		flags |= DMIRROR_PTE_OURS;
 	return page_to_pfn(page) << DMIRROR_PTE_SHIFT | DMIRROR_PTE_VALID | flags;
 }
 
@@ -181,10 +185,12 @@ long dmirror_ioctl(struct file *file, unsigned int command, unsigned long arg);
 /* dmirror_table.c */
 extern const struct mmu_interval_notifier_ops dmirror_notifier_ops;
 struct dmirror_leaf *dmirror_leaf_get(struct dmirror *m, unsigned long addr);
+void dmirror_entry_set(unsigned long *entry, unsigned long value);
 unsigned long dmirror_lookup(struct dmirror *m, unsigned long addr);
 unsigned long dmirror_find_missing(struct dmirror *m, unsigned long start,
 				   unsigned long end, unsigned long flags);
 bool dmirror_any_exclusive(struct dmirror *m, unsigned long start, unsigned long end);
+void dmirror_table_clear(struct dmirror *m);
 void dmirror_table_free(struct dmirror *m);
 
 /* dmirror_fault.c */
@@ -228,6 +234,7 @@ int dmirror_snapshot(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 /* dmirror_memory.c */
 extern const struct hmm_devmem_ops dmirror_devmem_ops;
 struct page *dmirror_backing(struct page *page);
+void dmirror_count_entry(struct page *page, int n);
 
 /* dmirror_control.c */
 int dmirror_range_end(u64 addr, u64 npages, unsigned long *end);

@@ -41,8 +41,9 @@ static int exclusive_page(struct dmirror *m, unsigned long addr, struct dmirror_
 		mutex_lock(&m->lock);
 		valid = !mmu_interval_read_retry(&m->notifier, seq);
 		if (valid)
-			leaf->entry[dmirror_leaf_index(addr)] =
-				dmirror_pte(page, DMIRROR_PTE_WRITE | DMIRROR_PTE_EXCLUSIVE);
+			dmirror_entry_set(&leaf->entry[dmirror_leaf_index(addr)],
+					  dmirror_pte(m->device, page, DMIRROR_PTE_WRITE |
+						      DMIRROR_PTE_EXCLUSIVE));
 		mutex_unlock(&m->lock);
 		unlock_page(page);
 		put_page(page);

@@ -165,7 +165,7 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 			continue;
 		}
 		writable = *pfn & HMM_PFN_WRITE ? DMIRROR_PTE_WRITE : 0;
-		leaf->entry[index] = dmirror_pte(page, writable);
+		dmirror_entry_set(&leaf->entry[index], dmirror_pte(m->device, page, writable));
 	}
 	return ret;
 }

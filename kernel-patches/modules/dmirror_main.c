@@ -52,6 +52,7 @@ static int dmirror_release(struct inode *inode, struct file *file)
 
 	dmirror_odp_exit(m);
 	dmirror_unpin_all(m);
+	dmirror_table_clear(m);
 	mmu_interval_notifier_remove(&m->notifier);
 	dmirror_table_free(m);
 	kfree(m);

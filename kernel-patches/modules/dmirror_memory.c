@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/ktime.h>
+#include <linux/overflow.h>
 #include <linux/slab.h>
 
 #include "dmirror.h"
@@ -26,12 +27,36 @@ void dmirror_count_max(struct dmirror_device *device, enum dmirror_stat stat, u6
 		;
 }
 
+/**
+ * struct dmirror_chunk - what the driver keeps for a chunk
+ * @backing: the system page behind each private page; NULL for coherent memory
+ * @entries: for each page, how many entries the device's page tables have for it
+ */
+struct dmirror_chunk {
+	struct page **backing;
+	atomic_t entries[];
+};
+
 static struct page **backing_slot(struct page *page)
 {
 	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
-	struct page **backing = chunk->private;
+	struct dmirror_chunk *own = chunk->private;
 
-	return &backing[page_to_pfn(page) - chunk->first_pfn];
+	return &own->backing[page_to_pfn(page) - chunk->first_pfn];
+}
+
+static atomic_t *entries_of(struct page *page)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	struct dmirror_chunk *own = chunk->private;
+
+	return &own->entries[page_to_pfn(page) - chunk->first_pfn];
+}
+
+/* A page table of the device has @n entries more for a page of the device. */
+void dmirror_count_entry(struct page *page, int n)
+{
+	atomic_add(n, entries_of(page));
 }
 
 /* Where the contents of a page are; a private page has to be this driver's. */
@@ -55,23 +80,32 @@ static struct page *backing_make(struct page *page)
 
 static int chunk_init(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 {
-	if (chunk->pagemap.type != MEMORY_DEVICE_PRIVATE)
-		return 0;
-	chunk->private = kvcalloc(chunk->nr_pages, sizeof(struct page *), GFP_KERNEL);
-	return chunk->private ? 0 : -ENOMEM;
+	struct dmirror_chunk *own;
+
+	own = kvzalloc(struct_size(own, entries, chunk->nr_pages), GFP_KERNEL);
+	if (!own)
+		return -ENOMEM;
+	if (chunk->pagemap.type == MEMORY_DEVICE_PRIVATE) {
+		own->backing = kvcalloc(chunk->nr_pages, sizeof(*own->backing), GFP_KERNEL);
+		if (!own->backing) {
+			kvfree(own);
+			return -ENOMEM;
+		}
+	}
+	chunk->private = own;
+	return 0;
 }
 
 static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 {
-	struct page **backing = chunk->private;
+	struct dmirror_chunk *own = chunk->private;
 	unsigned long i;
 
-	if (!backing)
-		return;
-	for (i = 0; i < chunk->nr_pages; i++)
-		if (backing[i])
-			__free_page(backing[i]);
-	kvfree(backing);
+	for (i = 0; own->backing && i < chunk->nr_pages; i++)
+		if (own->backing[i])
+			__free_page(own->backing[i]);
+	kvfree(own->backing);
+	kvfree(own);
 	chunk->private = NULL;
 }
 
@@ -168,12 +202,30 @@ static vm_fault_t cpu_fault(struct hmm_devmem *dm, struct vm_fault *vmf)
 	return 0;
 }
 
-/* No invalidate: the notifier of each mirror has cleared its table by then. */
+/*
+ * The notifier of each table has cleared its entries by then, and while a page is on
+ * its way none can be made: anything else is a bug, here or in the kernel.
+ */
+static void invalidate(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces, unsigned int n)
+{
+	struct page *stale = NULL;
+	unsigned int i, j;
+
+	for (i = 0; i < n; i++)
+		for (j = 0; j < 1U << pieces[i].order; j++)
+			if (atomic_read(entries_of(pieces[i].src + j)))
+				stale = pieces[i].src + j;
+	if (stale)
+		dev_WARN(&device_of(dm)->dev, "the device still uses frame %#lx, which leaves it\n",
+			 page_to_pfn(stale));
+}
+
 const struct hmm_devmem_ops dmirror_devmem_ops = {
 	.chunk_init = chunk_init,
 	.chunk_exit = chunk_exit,
 	.copy = copy,
 	.clear = clear,
+	.invalidate = invalidate,
 	.may_alloc = may_alloc,
 	.fault = cpu_fault,
 };

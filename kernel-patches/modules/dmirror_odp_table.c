@@ -84,7 +84,7 @@ static void unmap_entry(struct dmirror_odp_part *part, struct dmirror_odp_entry 
 	if (entry->dma != DMA_MAPPING_ERROR)
 		dma_unmap_page_attrs(&part->region->m->device->dev, entry->dma, PAGE_SIZE,
 				     direction(entry->pte), DMA_ATTR_SKIP_CPU_SYNC);
-	entry->pte = 0;
+	dmirror_entry_set(&entry->pte, 0);
 	dmirror_odp_count(part->region, DMIRROR_ODP_PRESENT, -1);
 }
 
@@ -96,7 +96,7 @@ static int map_entry(struct dmirror_odp_part *part, struct dmirror_odp_entry *en
 		     struct page *page, unsigned long flags)
 {
 	struct dmirror_device *device = part->region->m->device;
-	unsigned long pte = dmirror_pte(page, flags);
+	unsigned long pte = dmirror_pte(device, page, flags);
 	dma_addr_t dma = DMA_MAPPING_ERROR;
 
 	/* It was there, and may be written still. */
@@ -113,7 +113,7 @@ static int map_entry(struct dmirror_odp_part *part, struct dmirror_odp_entry *en
 			return -EIO;
 	}
 	entry->dma = dma;
-	entry->pte = pte;
+	dmirror_entry_set(&entry->pte, pte);
 	dmirror_odp_count(part->region, DMIRROR_ODP_PRESENT, 1);
 	return 0;
 }
@@ -196,8 +196,11 @@ void dmirror_odp_part_free(struct dmirror_odp_part *part)
 	struct dmirror_odp_leaf *leaf;
 	unsigned long index;
 
-	mmu_interval_notifier_remove(&part->notifier);
+	/* While the notifier is still there: afterwards the pages may be anybody's. */
+	mutex_lock(&part->lock);
 	clear_range(part, 0, ULONG_MAX >> PAGE_SHIFT, true);
+	mutex_unlock(&part->lock);
+	mmu_interval_notifier_remove(&part->notifier);
 	xa_for_each(&part->leaves, index, leaf) {
 		kfree(leaf);
 		atomic_long_dec(&part->region->m->nr_leaves);

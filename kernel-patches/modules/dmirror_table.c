@@ -35,6 +35,19 @@ struct dmirror_leaf *dmirror_leaf_get(struct dmirror *m, unsigned long addr)
 	return leaf;
 }
 
+/*
+ * Changes an entry; the caller holds the lock that protects it. A page of the device
+ * is still its own then: it is mapped for as long as the entry is there.
+ */
+void dmirror_entry_set(unsigned long *entry, unsigned long value)
+{
+	if (value & DMIRROR_PTE_OURS)
+		dmirror_count_entry(dmirror_pte_page(value), 1);
+	if (*entry & DMIRROR_PTE_OURS)
+		dmirror_count_entry(dmirror_pte_page(*entry), -1);
+	*entry = value;
+}
+
 /* The entry for an address, or 0. */
 unsigned long dmirror_lookup(struct dmirror *m, unsigned long addr)
 {
@@ -85,6 +98,30 @@ bool dmirror_any_exclusive(struct dmirror *m, unsigned long start, unsigned long
 	return found;
 }
 
+static void clear_range(struct dmirror *m, unsigned long start, unsigned long end)
+{
+	unsigned long index, first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+	unsigned long i, to, base;
+	struct dmirror_leaf *leaf;
+
+	lockdep_assert_held(&m->lock);
+	xa_for_each_range(&m->leaves, index, leaf, first / DMIRROR_LEAF_ENTRIES,
+			  last / DMIRROR_LEAF_ENTRIES) {
+		base = index * DMIRROR_LEAF_ENTRIES;
+		to = min(last - base, DMIRROR_LEAF_ENTRIES - 1);
+		for (i = max(first, base) - base; i <= to; i++)
+			dmirror_entry_set(&leaf->entry[i], 0);
+	}
+}
+
+/* While the notifier is still there: afterwards the pages may be anybody's. */
+void dmirror_table_clear(struct dmirror *m)
+{
+	mutex_lock(&m->lock);
+	clear_range(m, 0, ULONG_MAX);
+	mutex_unlock(&m->lock);
+}
+
 void dmirror_table_free(struct dmirror *m)
 {
 	struct dmirror_leaf *leaf;
@@ -93,22 +130,6 @@ void dmirror_table_free(struct dmirror *m)
 	xa_for_each(&m->leaves, index, leaf)
 		kfree(leaf);
 	xa_destroy(&m->leaves);
-}
-
-static void clear_range(struct dmirror *m, unsigned long start, unsigned long end)
-{
-	unsigned long index, first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
-	unsigned long from, to, base;
-	struct dmirror_leaf *leaf;
-
-	lockdep_assert_held(&m->lock);
-	xa_for_each_range(&m->leaves, index, leaf, first / DMIRROR_LEAF_ENTRIES,
-			  last / DMIRROR_LEAF_ENTRIES) {
-		base = index * DMIRROR_LEAF_ENTRIES;
-		from = max(first, base) - base;
-		to = min(last - base, DMIRROR_LEAF_ENTRIES - 1);
-		memset(&leaf->entry[from], 0, (to - from + 1) * sizeof(leaf->entry[0]));
-	}
 }
 
 static bool dmirror_invalidate(struct mmu_interval_notifier *notifier,

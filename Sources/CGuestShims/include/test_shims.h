@@ -5,6 +5,7 @@
  * exist only as function-like macros. Every function returns what the C library does: -1 and errno on failure.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,6 +19,13 @@
 int test_probe_read(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
 int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address);
 int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
+
+/*
+ * Whether the kernel takes system calls of 32-bit programs, and ioctl(2) as such a program makes it: argument is an address
+ * below 4 GiB. Reason: `int $0x80` is not a C function.
+ */
+bool test_has_calls_32(void);
+int test_ioctl_32(int descriptor, uint32_t request, uint32_t argument);
 
 /* Adds 1 to a word atomically so many times, as fast as it can. Reason: as for test_probe_add(). */
 void test_count_up(uintptr_t address, uint32_t times);
@@ -88,6 +96,10 @@ int test_pin_for_long(int gup_test, uintptr_t address, size_t bytes);
 int test_read_pinned(int gup_test, void *to);
 /* Lets go; does nothing where nothing is held, and EINVAL before 6.2. Reason: as above. */
 int test_unpin(int gup_test);
+
+/* Begins to swap to a device before those of lower priority, and ends it. Reason: Swift's Glibc lacks <sys/swap.h>. */
+int test_swap_on(const char *path, int priority);
+int test_swap_off(const char *path);
 
 /* Loads the module in an open file, and unloads one that nobody uses. Reason: neither call has a wrapper in glibc. */
 int test_load_module(int file, const char *parameters);

@@ -12,6 +12,8 @@ public enum KernelPages {
         /// Makes a set from the kernel's 64 bits.
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+        /// Being written to its device.
+        public static let writeback = Flags(rawValue: 1 << 8)
         /// Anonymous memory.
         public static let anonymous = Flags(rawValue: 1 << 12)
         /// Of the hugetlb pool.

@@ -164,6 +164,42 @@ let devmemPinTests: [GuestTest] =
         try mirror.expectReads(part, seed: 1, firstPage: 100, "the device reads them there")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
+    + onOwnDevice(
+        "devmem/reason-writeback", "Pages that are being written to disk stay and say so, until they are written",
+        needs: [.nullBlock], timeoutMilliseconds: 120_000
+    ) { _, mirror in
+        try Workers.stayOnOneProcessor()
+        let swap = try SlowSwap()
+        let buffer = try smallPages(32)
+        let written = buffer.range.pages(from: 8, count: 8)
+        var isWritten = true
+        // Everything is done again when the writing was over too early; the host's time limit ends this.
+        while isWritten {
+            _ = try mirror.migrate(buffer.range, .toSystem)
+            buffer.range.fill(seed: 1)
+            try buffer.advise(.pageOut, written)
+            try written.expectPlace(.swap, "the pages are taken out of the page table")
+            written.expectHolds(seed: 1, firstPage: 8, "their contents are there")
+            try written.expectPlace(.system, "the pages are mapped again")
+            let result = try mirror.migrate(buffer.range, .toDevice)
+            isWritten = try !written.frameFlags().allSatisfy { $0?.contains(.writeback) == true }
+            if isWritten { continue }
+            for page in 0..<32 {
+                expectEqual(
+                    result.outcomes[page], (8..<16).contains(page) ? .writeback : .moved,
+                    "page \(page) says what became of it")
+            }
+            expectEqual(result.count(of: .writeback), 8, "so does the count")
+        }
+        while try written.frameFlags().contains(where: { $0?.contains(.writeback) == true }) { usleep(10_000) }
+        // A read alone brings a page back read-only on older kernels.
+        written.fill(seed: 1, firstPage: 8)
+        try mirror.expectMigration(buffer.range, .toDevice, "pages that are written move") { page in
+            (8..<16).contains(page) ? .moved : .there
+        }
+        buffer.range.expectHolds(seed: 1, "the contents are right")
+        _ = consume swap
+    }
     + onOwnDevice("devmem/refused-ranges", "A range that cannot move at all is refused as such") { _, mirror in
         let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
         try buffer.unmap(buffer.range.page(8))

@@ -41,6 +41,46 @@ let onDemandErrorTests: [GuestTest] =
         }
     }
     + onOwnDevice(
+        "mirror-odp/retries-used-up", "A fault that is overtaken as often as its region allows is told so, and in vain",
+        on: [.private]
+    ) { _, mirror in
+        // The first write to a page that was only read replaces the zero page, and with that overtakes the look that it
+        // is part of: always once, whatever else goes on.
+        let buffer = try smallPages(6)
+        buffer.range.expectZero("the pages are read")
+        let image = try MappedBuffer.filled(pages: 2, seed: 1)
+        let region = try mirror.register(buffer.range, retries: 1)
+        let word = buffer.range.address
+        let both = WorkRequest.Operation.write(
+            region.handle.bytes(buffer.range.pages(from: 0, count: 2)), from: image.range.pointer)
+        let copy = WorkRequest.Operation.copy(
+            region.handle.bytes(buffer.range.pages(from: 0, count: 2)), to: region.handle,
+            at: buffer.range.page(2).address)
+        let last = WorkRequest.Operation.write(
+            region.handle.bytes(buffer.range.pages(from: 4, count: 2)), from: image.range.pointer)
+        try mirror.expectFails(.busy, .fetchAdd(1, to: region.handle, at: word), "an addition is in vain")
+        buffer.range.expectZero("nothing is added")
+        let added = try mirror.expectDone(.fetchAdd(1, to: region.handle, at: word), "the next one is not")
+        expectEqual(added.old, 0, "it is the first")
+        try mirror.expectFails(.busy, after: 4096, both, "a write ends at the page that it cannot have")
+        buffer.range.page(0).expectHolds(seed: 1, "it is done up to there")
+        buffer.range.pages(from: 1, count: 5).expectZero("and no further")
+        try mirror.expectDone(both, "the next one is done")
+        try mirror.expectFails(.busy, copy, "a copy is in vain")
+        buffer.range.pages(from: 2, count: 4).expectZero("nothing is copied")
+        try mirror.expectDone(copy, "the next one is done")
+        buffer.range.pages(from: 2, count: 2).expectHolds(seed: 1, "it is right")
+        expectEqual(try region.counters().retries, 0, "nothing was begun again")
+        let patient = try mirror.register(buffer.range, retries: 2)
+        try mirror.expectDone(
+            .write(
+                patient.handle.bytes(buffer.range.pages(from: 4, count: 2)), from: image.range.pointer),
+            "two attempts are enough")
+        expectEqual(try patient.counters().retries, 1, "the second one was needed")
+        try mirror.expectDone(last, "nothing is in the way now")
+        buffer.range.pages(from: 4, count: 2).expectHolds(seed: 1, "the contents are right")
+    }
+    + onOwnDevice(
         "mirror-odp/secret-memory-refused", "The engine gets no page of secret memory", on: [.private],
         needs: [.secretMemory]
     ) { _, mirror in
