@@ -7,7 +7,8 @@ let tests =
     + mirrorPageStateTests + mirrorInvalidationTests + mirrorProcessTests + mirrorArgumentTests
     + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
-    + migrateHugeTests + migrateReclaimTests + migrateThreadTests
+    + migrateHugeTests + migrateReclaimTests + migrateThreadTests + migrateContentionTests + migrateHugePartTests
+    + migrateFlagTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests
     + faultKindTests + faultErrorTests + faultUnplugTests
