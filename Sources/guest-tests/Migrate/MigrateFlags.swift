@@ -4,36 +4,34 @@ import GuestTestKit
 
 /// What the kernel believes of pages that were away.
 let migrateFlagTests: [GuestTest] =
-    onBothMemories(
-        "migrate/clean-after-dirty", "A page of device memory has nothing left of its last use", needs: [.swap]
-    ) { memory in
-        try Workers.stayOnOneProcessor()
-        let mirror = try memory.open()
-        do {
-            // What comes back from swap and is to move loses its place there, and so is dirty.
-            let first = try MappedBuffer.filled(pages: span, seed: 1)
-            try first.advise(.pageOut)
-            try first.range.expectPlace(.swap, "the memory is in swap")
-            first.range.fill(seed: 1)
-            try first.range.expectFlags(.dirty, "the memory is dirty")
-            try mirror.take(first.range, seed: 1)
-        }
-        let second = try MappedBuffer.anonymous(pages: span)
-        try mirror.takeZero(second.range)
-        expectEqual(try mirror.migrateToSystem(second.range), span, "every page comes back")
-        try second.range.expectClean("memory is clean that nobody wrote")
-    }
-    + onBothMemories(
-        "migrate/clean-after-eviction", "Memory that nobody wrote is clean after the device gave it up"
-    ) { memory in
-        let mirror = try memory.open()
-        let buffer = try MappedBuffer.anonymous(pages: span)
-        try mirror.takeZero(buffer.range)
-        try mirror.release()
-        try buffer.range.expectPlace(.system, "the memory is back")
-        try buffer.range.expectClean("it is clean")
-    }
-    + [
+    [
+        GuestTest(
+            "migrate/clean-after-dirty", "A page of device memory has nothing left of its last use",
+            needs: [.private]
+        ) {
+            let mirror = try DeviceMemory.private.open()
+            do {
+                let first = try MappedBuffer.filled(pages: span, seed: 1)
+                try mirror.take(first.range, seed: 1)
+            }
+            let second = try MappedBuffer.anonymous(pages: span)
+            try mirror.takeZero(second.range)
+            expectEqual(try mirror.migrateToSystem(second.range), span, "every page comes back")
+            try second.range.expectClean("memory is clean that nobody wrote")
+        },
+        GuestTest(
+            "migrate/clean-after-eviction", "Memory that nobody wrote is clean after the device gave it up",
+            needs: [.private]
+        ) {
+            let mirror = try DeviceMemory.private.open()
+            // Pages that nobody has used before.
+            try mirror.release()
+            let buffer = try MappedBuffer.anonymous(pages: span)
+            try mirror.takeZero(buffer.range)
+            try mirror.release()
+            try buffer.range.expectPlace(.system, "the memory is back")
+            try buffer.range.expectClean("it is clean")
+        },
         GuestTest(
             "migrate/exclusive-soft-dirty", "A read that ends exclusive access does not count as a write",
             needs: [.private]
@@ -59,10 +57,8 @@ let migrateFlagTests: [GuestTest] =
             let mirror = try DeviceMemory.coherent.open()
             try mirror.take(buffer.range, seed: 1)
             try mirror.seize(buffer.range, seed: 1)
-            do {
-                // test_hmm evicts all memory of the device whenever somebody closes it (6.12.86).
-                _ = try DeviceMemory.coherent.open()
-            }
+            // test_hmm evicts all memory of the device whenever somebody closes it (6.12.86).
+            _ = try DeviceMemory.coherent.open()
             let kinds = Set(try buffer.range.places().map(\.kind))
             expect(
                 kinds.isSubset(of: [.exclusive, .system]), "the pages are held still or have left",
