@@ -7,11 +7,10 @@ let tests =
     + mirrorPageStateTests + mirrorInvalidationTests + mirrorProcessTests + mirrorArgumentTests
     + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
-    + migrateHugeTests + migrateReclaimTests + migrateThreadTests + migrateContentionTests + migrateHugePartTests
-    + migrateFlagTests
+    + migrateHugeTests + migrateReclaimTests + migrateThreadTests + migrateHugePartTests + migrateFlagTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests
-    + faultKindTests + faultErrorTests + faultUnplugTests
+    + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
