@@ -35,6 +35,8 @@ public struct MappedBuffer: ~Copyable, Sendable {
         case hugePage = 14
         /// Use no huge pages.
         case noHugePage = 15
+        /// The pages are the next to reclaim; splits a huge page of which only a part is meant.
+        case cold = 20
         /// Reclaim now: write to swap, or drop. See ``Workers/stayOnOneProcessor(file:line:)``.
         case pageOut = 21
         /// Replace small pages by huge ones now (Linux 6.1).

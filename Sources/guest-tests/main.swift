@@ -7,10 +7,10 @@ let tests =
     + mirrorPageStateTests + mirrorInvalidationTests + mirrorProcessTests + mirrorArgumentTests
     + migrateRoundTripTests + migrateEmptyTests + migrateProtectionTests + migrateRefusedTests + migrateDevicesTests
     + migrateProcessTests + migrateExclusiveTests + migratePinTests + migrateReleaseTests + migrateMappingTests
-    + migrateHugeTests + migrateReclaimTests + migrateThreadTests
+    + migrateHugeTests + migrateReclaimTests + migrateThreadTests + migrateHugePartTests + migrateFlagTests
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests + devmem32BitTests
-    + faultKindTests + faultErrorTests + faultUnplugTests
+    + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.

@@ -12,6 +12,10 @@ public enum KernelPages {
         /// Makes a set from the kernel's 64 bits.
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+        /// The kernel holds the page's lock.
+        public static let busy = Flags(rawValue: 1 << 0)
+        /// What is in the page is in no swap area or file yet.
+        public static let dirty = Flags(rawValue: 1 << 4)
         /// Being written to its device.
         public static let writeback = Flags(rawValue: 1 << 8)
         /// Anonymous memory.

@@ -154,13 +154,15 @@ let devmemPinTests: [GuestTest] =
         try buffer.protect(part, .read)
         try buffer.protect(part, .readWrite)
         try part.expectFlags(.transparentHuge, "the pages are parts of a large folio")
-        // Device-private folios of PMD size came with 6.19, and with them the split; 6.1 does not let a module count
-        // all mappings of a folio, which then looks as if somebody held it.
+        // Device-private folios of PMD size came with 6.19, and with them the split, which a series may bring to older
+        // kernels; 6.1 does not let a module count all mappings of a folio, which then looks as if somebody held it.
         let version = KernelVersion.running
-        let outcome: Migration.Outcome =
-            version >= KernelVersion(6, 19) ? .moved : version >= KernelVersion(6, 12) ? .large : .pinned
-        try mirror.expectMigration(part, .toDevice, "each page says what became of it") { _ in outcome }
-        try part.expectPlace(outcome == .moved ? memory.place : .system, "the pages are where they are said to be")
+        let outcomes: [Migration.Outcome?] =
+            version >= KernelVersion(6, 19) ? [.moved] : version >= KernelVersion(6, 12) ? [.large, .moved] : [.pinned]
+        let found = Set(try mirror.migrate(part, .toDevice).outcomes)
+        expect(found.count == 1 && found.isSubset(of: outcomes), "each page says what became of it", "\(found)")
+        try part.expectPlace(
+            found.contains(.moved) ? memory.place : .system, "the pages are where they are said to be")
         try mirror.expectReads(part, seed: 1, firstPage: 100, "the device reads them there")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Several threads.
 ///
-/// No two of them fault the same page: on kernels before 6.15 that can spin for ever.
+/// No two of them fault the same page, which can spin for ever on kernels before 6.15; see ``devmemContentionTests``.
 let migrateThreadTests: [GuestTest] =
     onBothMemories(
         "migrate/threads-bring-back", "Eight threads use different pages of device memory at once", needs: [.smp]
