@@ -118,9 +118,11 @@ public struct Changelog: Sendable, Equatable {
     }
 
     /// Pairs patches without git: the same subject first, then the same diff.
-    static func pairs(former: [Side], now: [Side]) -> [Int: Int] {
-        var pairs: [Int: Int] = [:]
-        var free = Set(former.indices)
+    ///
+    /// - Parameter known: pairs that are found already, this version's place first.
+    static func pairs(former: [Side], now: [Side], known: [Int: Int] = [:]) -> [Int: Int] {
+        var pairs = known
+        var free = Set(former.indices).subtracting(known.values)
         func pair(_ same: (Side, Side) -> Bool) {
             for index in now.indices where pairs[index] == nil {
                 guard let old = free.sorted().first(where: { same(former[$0], now[index]) }) else { continue }
@@ -148,7 +150,7 @@ public struct Changelog: Sendable, Equatable {
 
 /// A diff cut into its files.
 struct DiffSections {
-    /// What each file's part says without line numbers and blob ids, by the file's new name; and the changed lines alone.
+    /// What each file's part says without line numbers and blob ids, and its changed lines alone, by the new name.
     private var parts: [String: (whole: Data, lines: Data)] = [:]
 
     init(_ diff: Data) {

@@ -70,16 +70,19 @@ extension SeriesMailer {
             ]), outputLimit: 64 << 20)
         // git counts commits; a patch that changed nothing has none.
         let numbers = old.patches.indices.filter { old.patches[$0].outcome != .alreadyApplied }
-        let pairs = Changelog.pairs(inRangeDiff: rangeDiff).compactMapValues { number in
+        let found = Changelog.pairs(inRangeDiff: rangeDiff).compactMapValues { number in
             numbers.indices.contains(number) ? numbers[number] : nil
         }
+        // A patch that was written anew is none of those that it finds.
+        let pairs = Changelog.pairs(former: before, now: now, known: found)
         return Changelog(version: request.version, former: before, now: now, pairs: pairs, rangeDiff: rangeDiff)
     }
 
     /// The version before as commits: on the base that it names, else on the present one.
     private func applied(_ former: FormerVersion, _ base: Base) async throws -> AppliedSeries? {
         var bases = [base]
-        if let tree = former.baseTree, tree != base.tree, let own = try await store.bases().first(where: { $0.tree == tree })
+        if let tree = former.baseTree, tree != base.tree,
+            let own = try await store.bases().first(where: { $0.tree == tree })
         {
             bases.insert(own, at: 0)
         }

@@ -107,8 +107,7 @@ struct MailWriter {
 
     /// The cover letter.
     func cover(title: String, content: String, first: MailPatch, date: String?, recipients: Recipients) -> MailFile {
-        let title = title.isEmpty ? "(no title)" : title
-        return MailFile(
+        MailFile(
             kind: .cover, name: MailNames.file(version: version, number: 0, subject: "cover letter"),
             subject: "\(prefix(0)) \(title)", recipients: recipients,
             bytes: mail(

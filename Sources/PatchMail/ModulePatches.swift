@@ -15,6 +15,15 @@ public struct ModulePatches: Sendable {
     /// The ioctl header's place in the tree.
     static let header = "include/uapi/linux/hmm_dmirror.h"
 
+    /// The cover letter's subject where the modules are all there is.
+    public static let title = "misc: a device that mirrors address spaces, for tests of HMM"
+    /// The cover letter's text where the modules are all there is.
+    public static let text = """
+        A driver for a device of software with memory of its own, by which HMM and
+        ZONE_DEVICE can be tested without hardware, and the library that it shares
+        with drivers of real devices.
+        """
+
     let store: ObjectStore
     let runner: ProcessRunner
     let cache: Cache

@@ -39,14 +39,14 @@ public struct MailRequest: Sendable {
 
 /// Makes mails from a series: the diffs anew from its commits on the base, recipients, cover letter and changelog.
 ///
-/// The bytes follow from the series, the base and the records of tests; no clock, host name, configuration or version of
-/// git has a say, but for the wording of git-range-diff(1).
+/// The bytes follow from the series, the base and the records of tests; no clock, host name, configuration or version
+/// of git has a say, but for the wording of git-range-diff(1).
 public struct SeriesMailer: Sendable {
     /// Every option of git-diff-tree(1) that a configuration or another version of git could decide otherwise.
     private static let diffOptions = [
-        "-r", "--no-commit-id", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--unified=3",
-        "--inter-hunk-context=0", "--diff-algorithm=myers", "--indent-heuristic", "--find-renames=50%", "-l1000",
-        "--abbrev=12", "--src-prefix=a/", "--dst-prefix=b/", "--binary", "--stat=72", "--summary",
+        "-r", "--no-commit-id", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative",
+        "--diff-algorithm=myers", "--indent-heuristic", "--find-renames=50%", "-l1000",
+        "--abbrev=12", "--src-prefix=a/", "--dst-prefix=b/", "--stat=72", "--summary",
     ]
 
     let store: ObjectStore
@@ -132,7 +132,7 @@ public struct SeriesMailer: Sendable {
                 while read -r name one other; do
                     case $name in
                     whole) "$git" diff-tree "$@" "$one" "$other" >"$name" ;;
-                    *) "$git" diff-tree --patch "$@" "$one" >"$name" ;;
+                    *) "$git" diff-tree --patch --unified=3 --inter-hunk-context=0 --binary "$@" "$one" >"$name" ;;
                     esac
                 done <commits
                 """, Self.diffOptions, directory: store.gitDirectory, in: staging))
@@ -175,7 +175,8 @@ public struct SeriesMailer: Sendable {
                 "patch-not-mailable", exit: .usage, "\"\(patch.patch.subject)\" cannot be mailed as it is",
                 cause: back.message != patch.patch.message
                     ? "Its message would come back changed." : "Its author or its diff would come back changed.",
-                next: "Reword it: no line of the message may be --- or begin like a diff, no subject begin with a bracket."
+                next:
+                    "Reword it: no line may be --- or begin like a diff, and no subject begin with a bracket."
             )
         }
     }

@@ -100,7 +100,9 @@ public struct TestedRuns: Sendable {
         }.filter { $0.tree == tree }.sorted { Self.order($0).lexicographicallyPrecedes(Self.order($1)) }
     }
 
-    private static func order(_ run: TestedRun) -> [String] { [run.flavour, run.driver] + run.suites + run.restrictions }
+    private static func order(_ run: TestedRun) -> [String] {
+        [run.flavour, run.driver] + run.suites + run.restrictions
+    }
 }
 
 /// What the cover letter says about a base: the runs there, or that there was none.
