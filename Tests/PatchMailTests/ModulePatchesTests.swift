@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import HarnessCore
+import KernelSource
+import PatchSeries
 import Testing
 
 @testable import PatchMail
@@ -18,11 +20,11 @@ struct ModulePatchesTests {
         let renderer = ModulePatches(store: bench.sources.store, runner: bench.runner, cache: bench.cache)
         let patches = try await renderer.patches(
             from: sources, onto: bench.base.commit, kernelVersion: "6.12.5",
-            author: Address(name: "Jörg, M.", email: "j@example.org"), date: "Mon, 3 Nov 2025 10:20:30 +0000")
+            author: Address(name: "Müller, Jörg", email: "j@example.org"), date: "Mon, 3 Nov 2025 10:20:30 +0000")
         #expect(patches.count == 2)
         for patch in patches {
-            #expect(patch.body.hasSuffix("\nSigned-off-by: Jörg, M. <j@example.org>"))
-            #expect(patch.author?.name == "Jörg, M.")
+            #expect(patch.body.hasSuffix("\nSigned-off-by: Müller, Jörg <j@example.org>"))
+            #expect(patch.author?.name == "Müller, Jörg")
         }
         let mails = try await bench.mails(.init(source: "modules", patches: patches))
         try MailFolder(bench.root + "/out").write(mails)

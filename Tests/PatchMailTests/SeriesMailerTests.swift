@@ -76,9 +76,10 @@ struct SeriesMailerTests {
         let bench = try await MailBench()
         let long = "mm: " + (1...15).map { "word\($0)" }.joined(separator: " ")
         let series = try await bench.series(
-            MailBench.edit("memory", 3, "mm: grüße from line 3", author: "Jörg \"J\" Müller, Jr. <j@example.org>")
+            MailBench.edit("memory", 3, "mm: grüße from line 3", author: "Müller, Jörg (X) <j@example.org>")
                 + MailBench.edit("hmm", 4, long, body: "Größe.\n\nCc: \"Doe, J.\" <doe@example.org>")
                 + MailBench.edit("gup", 5, "mm/gup: set 5", author: "日本 太郎 <taro@example.org>")
+                + MailBench.edit("gup", 6, "mm/gup: set 6", author: "Ada \"A.\" Author <ada@example.org>")
                 + "git mv mm/swap.c mm/swap_new.c; chmod +x mm/gup.c; printf 'a\\nb' >mm/new.c; git add -A\n"
                 + "git commit -qm 'mm: move, add, and make executable'\n")
         let mails = try await bench.mails(series)
@@ -103,7 +104,8 @@ struct SeriesMailerTests {
             rm -rf .pc
             git init -q . && git add -A && git write-tree | cmp - ../tree-id
             """)
-        #expect(try mails.text("0001").contains("From: =?UTF-8?q?J=C3=B6rg_=22J=22_M=C3=BCller=2C_Jr=2E?= <j@"))
+        #expect(try mails.text("0001").contains("From: =?UTF-8?q?M=C3=BCller=2C_J=C3=B6rg_=28X=29?= <j@"))
+        #expect(try mails.text("0004").contains("From: \"Ada \\\"A.\\\" Author\" <ada@"))
         #expect(try mails.text("0002").contains(" \"Doe, J.\" <doe@example.org>"))
     }
 
@@ -164,6 +166,62 @@ struct SeriesMailerTests {
 }
 
 private enum Golden {
-    static let first = ""
-    static let cover = ""
+    static let first = """
+        From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
+        From: Ada Author <ada@example.org>
+        Date: Mon, 3 Nov 2025 10:20:30 +0130
+        Subject: [PATCH 1/2] mm: set line 10
+        To: "Andrew M." <akpm@example.org>
+        Cc: linux-mm@example.org
+
+        Because it matters.
+
+        Signed-off-by: Ada Author <ada@example.org>
+        ---
+         mm/memory.c | 2 +-
+         1 file changed, 1 insertion(+), 1 deletion(-)
+
+        diff --git a/mm/memory.c b/mm/memory.c
+        index 6d464c127927..dabc0287cf30 100644
+        --- a/mm/memory.c
+        +++ b/mm/memory.c
+        @@ -7,7 +7,7 @@ int memory_6;
+         int memory_7;
+         int memory_8;
+         int memory_9;
+        -int memory_10;
+        +int memory_10 = 1;
+         int memory_11;
+         int memory_12;
+         int memory_13;
+
+        """
+    static let cover = """
+        From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
+        From: Ada Author <ada@example.org>
+        Date: Mon, 3 Nov 2025 10:20:30 +0130
+        Subject: [PATCH 0/2] Set some lines
+        To: "Andrew M." <akpm@example.org>
+        Cc: linux-mm@example.org,
+         "Re, Viewer" <re@example.org>
+
+        These lines matter.
+
+        Tested:
+          6.12.5 (git, fast, test_hmm): suites mirror, migrate: 279 passed, 3
+            known failures
+          7.2: not run
+
+        Ada Author (2):
+          mm: set line 10
+          mm/hmm: set line 5
+
+         mm/hmm.c    | 2 +-
+         mm/memory.c | 2 +-
+         2 files changed, 2 insertions(+), 2 deletions(-)
+
+        base-commit: COMMIT
+        base-tree: TREE
+
+        """
 }
