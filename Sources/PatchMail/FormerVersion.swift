@@ -27,9 +27,10 @@ public struct FormerVersion: Sendable {
         version: Int, at path: String, runner: ProcessRunner, cache: Cache
     ) async throws -> FormerVersion {
         let reader = SeriesReader(runner: runner, cache: cache)
-        guard Files.isFolder(path) else {
-            let text = Files.exists(path) ? try Files.text(path, exit: .usage) : ""
-            return FormerVersion(series: try await reader.read(.path(path)), baseTree: CoverLetter.baseTree(in: text))
+        guard Files.isFolder(path) || !Files.exists(path) else {
+            return FormerVersion(
+                series: try await reader.read(.path(path)),
+                baseTree: CoverLetter.baseTree(in: try Files.text(path, exit: .usage)))
         }
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
         let own = names.filter { MailNames.parse($0)?.version == version }

@@ -138,7 +138,7 @@ struct VersionTests {
         let bench = try await MailBench()
         try Files.makeFolder(bench.root + "/out")
         #expect(try await labError { _ = try await former(bench, 1) }.code == "version-missing")
-        #expect(try await labError { _ = try await former(bench, 1, "/nowhere.mbox") }.code == "series-missing")
+        #expect(try await labError { _ = try await former(bench, 1, "/nowhere.mbox") }.code == "version-missing")
     }
 
     private func contents(_ folder: String) throws -> [String: String] {
