@@ -93,6 +93,10 @@ public struct SeriesMailer: Sendable {
             patches.append(
                 MailPatch(patch: pair.0, commit: pair.1.commit, diff: diff.diff, stat: diff.stat, author: author))
         }
+        let withReturns = patches.filter { $0.diff.range(of: Data("\r\n".utf8)) != nil }.map(\.patch.subject)
+        if !withReturns.isEmpty {
+            notes.append("Lines end with CR LF in: \(withReturns.joined(separator: "; ")). Use git am --keep-cr.")
+        }
         try await address(&patches, on: request.base.tree, &notes)
 
         var changes: Changelog?

@@ -109,6 +109,28 @@ struct SeriesMailerTests {
         #expect(try mails.text("0002").contains(" \"Doe, J.\" <doe@example.org>"))
     }
 
+    @Test("Text of any encoding and line end arrives byte by byte; a note says where git am needs to be told")
+    func anyBytes() async throws {
+        let bench = try await MailBench()
+        let mails = try await bench.mails(
+            try await bench.series(
+                """
+                printf 'gr\\374n\\n' >mm/latin1.c; git add -A; git commit -qm 'mm: Latin-1'
+                printf 'one\\r\\ntwo\\r\\n' >mm/crlf.c; git add -A; git commit -qm 'mm: CR LF'
+
+                """))
+        #expect(mails.notes == ["Lines end with CR LF in: mm: CR LF. Use git am --keep-cr."])
+        try MailFolder(bench.root + "/out").write(mails)
+        try await bench.shell(
+            """
+            git rev-parse HEAD^{tree} >../tree-id
+            git checkout -q --detach main
+            git am -q ../out/0001-*.patch
+            git am -q --keep-cr ../out/0002-*.patch
+            git rev-parse HEAD^{tree} | cmp - ../tree-id
+            """)
+    }
+
     @Test("Each patch goes to its own people, the cover letter to all of them, and nobody to himself")
     func recipients() async throws {
         let bench = try await MailBench()
