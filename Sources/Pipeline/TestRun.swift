@@ -140,6 +140,7 @@ extension Lab {
         try Files.write(try finished.json(), to: boots.folder.path + "/record.json")
         try Files.write(finished.ktap().text(), to: boots.folder.path + "/results.ktap")
         try Files.write(try finished.junit(), to: boots.folder.path + "/junit.xml")
+        remember(finished, of: kernel, selection)
         return TestReport(record: finished, folder: boots.folder)
     }
 
