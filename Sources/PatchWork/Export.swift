@@ -70,7 +70,7 @@ extension PatchWorkshop {
                 notes.append(
                     "\(renamed.of("commit")) got a Patch-Name and with it a new id, and so did the commits after it.")
             }
-            let records = try await self.records(of: update.model, session, matches, in: work)
+            let records = try await self.records(of: update, matches, in: work)
             var done = session
             done.port = nil
             try await remember(done, records, in: work)
@@ -100,12 +100,23 @@ extension PatchWorkshop {
     }
 
     /// The patches of this base as they are now; those without a commit stay as they were recorded.
+    ///
+    /// Where nothing was taken over, the model may have changed by another hand: its old state stays recorded, so that
+    /// this is noticed when the commit changes later.
     private func records(
-        of model: PatchModel, _ session: WorkSession, _ matches: [CommitMatcher.Match], in work: WorkRepository
+        of update: ModelUpdate, _ matches: [CommitMatcher.Match], in work: WorkRepository
     ) async throws -> [WorkSession.Record] {
+        let session = update.session
         let commits = try await work.commits(from: session.base.commit, reader: reader)
-        let committed = zip(matches, commits).compactMap { match, commit in
-            model.patches.first { $0.id == match.id }.map { Self.record($0, commit) }
+        let committed = zip(matches, commits).compactMap { match, commit -> WorkSession.Record? in
+            guard let patch = update.model.patches.first(where: { $0.id == match.id }) else { return nil }
+            var record = Self.record(patch, commit)
+            if !update.changes.contains(where: { $0.id == match.id }),
+                let old = session.patches.first(where: { $0.id == match.id })
+            {
+                record.model = old.model
+            }
+            return record
         }
         return committed
             + session.patches.filter { record in

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import Glibc
 import HarnessCore
 import KernelSource
 import PatchSeries
@@ -21,23 +22,48 @@ struct WorkRepository: Sendable {
 
     /// Makes the repository from the store's objects and checks a commit out on a branch.
     ///
-    /// A local clone links the store's packs, which are never changed in place, and copies them where it cannot link;
-    /// whatever is pruned or collected later on one side does not touch the other. Nothing points back at the store.
+    /// Nothing points back at the store. git-clone(1) would do the same, were it not that it never links what lies in a
+    /// shallow repository, which the store is as soon as it holds a base from somebody's own repository.
     ///
-    /// - Throws: ``LabError`` `tool-failed`.
+    /// - Throws: ``LabError`` `folder-unwritable`, `tool-failed`.
     func make(from store: ObjectStore, branch: String, at commit: String) async throws {
         try await git.runner.check(
             git.command(
-                ["clone", "-q", "--local", "--no-checkout", "--template=", store.gitDirectory, folder], directory: nil,
+                ["init", "-q", "--template=", "-b", branch, folder], directory: nil,
                 in: (folder as NSString).deletingLastPathComponent))
-        try await check(["remote", "remove", "origin"])
-        // The same file attributes as the store's, so that files come out and go in byte by byte.
-        let attributes = store.gitDirectory + "/info/attributes"
-        if Files.exists(attributes) { try Files.write(try Files.bytes(attributes), to: directory + "/info/attributes") }
+        try Self.link(store.gitDirectory + "/objects", to: directory + "/objects")
+        // What has no parents there, and the same file attributes, so that files come out and go in byte by byte.
+        for name in ["shallow", "info/attributes"] where Files.exists("\(store.gitDirectory)/\(name)") {
+            try Files.write(try Files.bytes("\(store.gitDirectory)/\(name)"), to: "\(directory)/\(name)")
+        }
         for (key, value) in [("core.protectNTFS", "false"), ("core.protectHFS", "false")] {
             try await check(["config", key, value])
         }
         try await check(["-c", "checkout.workers=0", "checkout", "-q", "--no-track", "-B", branch, commit])
+    }
+
+    /// Links a repository's objects, which git never changes in place, or copies them to another file system.
+    ///
+    /// Whatever is collected later on one side does not touch the other.
+    private static func link(_ source: String, to target: String) throws {
+        do {
+            for folder in try FileManager.default.contentsOfDirectory(atPath: source)
+            where folder == "pack" || folder.count == 2 {
+                try Files.makeFolder("\(target)/\(folder)")
+                for name in try FileManager.default.contentsOfDirectory(atPath: "\(source)/\(folder)")
+                where !name.hasPrefix("tmp_") {
+                    let (from, to) = ("\(source)/\(folder)/\(name)", "\(target)/\(folder)/\(name)")
+                    if Glibc.link(from, to) == 0 || errno == ENOENT { continue }
+                    try FileManager.default.copyItem(atPath: from, toPath: to)
+                }
+            }
+        } catch let error as LabError {
+            throw error
+        } catch {
+            throw LabError(
+                "folder-unwritable", "The base's objects cannot be copied to \(target)",
+                cause: error.localizedDescription, next: "Choose a folder on a disk with more room.")
+        }
     }
 
     // MARK: - Running git
@@ -114,8 +140,16 @@ struct WorkRepository: Sendable {
     }
 
     /// What git-range-diff(1) says about two ranges; empty if they are the same commits.
+    ///
+    /// It takes no empty range; then there is nothing to compare, and the other side is listed in its form.
     func rangeDiff(_ old: CommitRange, _ new: CommitRange) async throws -> String {
         guard old != new else { return "" }
+        for (range, form) in [(old, "-:  ------------ > %h %s"), (new, "%h < -:  ------------ %s")]
+        where range.base == range.tip {
+            let other = range == old ? new : old
+            return try await check(
+                ["log", "--reverse", "--no-show-signature", "--format=\(form)", "\(other.base)..\(other.tip)"])
+        }
         return try await check(
             [
                 "range-diff", "--no-color", "--no-notes", "\(old.base)..\(old.tip)", "\(new.base)..\(new.tip)",
