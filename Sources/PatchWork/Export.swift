@@ -135,7 +135,9 @@ extension PatchWorkshop {
         let staging = try cache.stagingFolder()
         defer { try? FileManager.default.removeItem(atPath: staging) }
         var renamed: [String: String] = [:]
-        let ids = try await work.check(["rev-list", "--topo-order", "--reverse", "\(matches[first].commit.commit)^..HEAD"])
+        let ids = try await work.check([
+            "rev-list", "--topo-order", "--reverse", "\(matches[first].commit.commit)^..HEAD",
+        ])
         var count = 0
         for id in ids.split(separator: "\n").map(String.init) {
             let raw = try await work.check(["cat-file", "commit", id])
@@ -151,7 +153,9 @@ extension PatchWorkshop {
             }
             var message = parts.dropFirst().joined(separator: "\n\n")
             let isForeign = header.contains { $0.hasPrefix("encoding ") }
-            if let match = matches.first(where: { $0.commit.commit == id }), isForeign || match.commit.names != [match.id] {
+            if let match = matches.first(where: { $0.commit.commit == id }),
+                isForeign || match.commit.names != [match.id]
+            {
                 let patch = match.commit.patch
                 message = "\(patch.subject)\n\n" + PatchName.adding(match.id, to: patch.body)
                 header.removeAll { $0.hasPrefix("encoding ") }

@@ -176,8 +176,8 @@ struct ModelUpdate {
         } else {
             if patch.variants.updateValue(diff, forKey: base) == nil { kinds.append(.variantAdded) }
         }
-        for other in patch.variants.keys.sorted() where PatchText.isSame(patch.variants[other] ?? Data(), patch.patch.diff)
-        {
+        for other in patch.variants.keys.sorted()
+        where PatchText.isSame(patch.variants[other] ?? Data(), patch.patch.diff) {
             patch.variants[other] = nil
             if !kinds.contains(.variantRemoved) { kinds.append(.variantRemoved) }
         }

@@ -85,7 +85,8 @@ public struct PatchWorkshop: Sendable {
     func checkOut(_ session: WorkSession, at commit: String, in place: String) async throws {
         // A kernel's sources take 1.6 GB, some small store of a test nearly nothing.
         let isKernel = try await runner.check(
-            store.command(["ls-tree", "--name-only", session.base.commit])).contains("MAINTAINERS")
+            store.command(["ls-tree", "--name-only", session.base.commit])
+        ).contains("MAINTAINERS")
         let parent = (place as NSString).deletingLastPathComponent
         if isKernel { try Files.requireSpace(2 << 30, at: parent, for: "the checkout of \(session.base.spec)") }
         progress(.step("Checking out \(session.base.spec)"))

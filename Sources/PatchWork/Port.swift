@@ -132,7 +132,8 @@ extension PatchWorkshop {
         guard try await reader.answer(probes, in: target.commit) == .contained else { return nil }
         if let old, try await reader.answer(probes, in: old.commit) == .contained {
             progress(
-                .warning("The probes of \(patch.id) are true of \(old.spec) as well, which lacks it; they do not count"))
+                .warning("The probes of \(patch.id) are true of \(old.spec) as well, which lacks it; they do not count")
+            )
             return nil
         }
         let texts = probes.map { "\($0.file) has \"\($0.text)\"" }.joined(separator: ", ")
@@ -170,7 +171,8 @@ extension PatchWorkshop {
             throw ProcessRunner.failure(of: work.command(["cherry-pick", commit]), output)
         }
         let unmerged = try await work.unmerged()
-        let isReused = output.standardOutput.contains("previous resolution")
+        let isReused =
+            output.standardOutput.contains("previous resolution")
             || output.standardError.contains("previous resolution")
         if unmerged.isEmpty {
             try await commitPick(&state, index, in: work, as: isReused ? .reused : .merged)
@@ -196,12 +198,17 @@ extension PatchWorkshop {
     ) async throws {
         guard let commit = state.steps[index].commit else { return }
         if try await work.run(["diff", "--cached", "--quiet", "HEAD"]).ending.isSuccess {
+            // Skipping forgets the conflict unless it is recorded before.
+            if outcome == .byHand { try await work.check(["rerere"]) }
             try await work.check(["cherry-pick", "--skip"])
             let isCarried = state.steps[index].source != nil
             state.steps[index].outcome = isCarried ? .contained : .kept
             state.steps[index].reason =
-                outcome == .byHand
-                ? "Nothing is left of it once its conflicts are resolved." : "Merging it changes nothing."
+                switch outcome {
+                case .byHand: "Nothing is left of it once its conflicts are resolved."
+                case .reused: "Nothing is left of it once its conflicts are resolved as they were before."
+                default: "Merging it changes nothing."
+                }
         } else {
             try await work.check(["commit", "-q", "--no-verify", "--cleanup=verbatim", "-C", commit])
             state.steps[index].outcome = outcome

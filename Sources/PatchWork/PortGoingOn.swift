@@ -83,7 +83,8 @@ extension PatchWorkshop {
         } else {
             throw LabError(
                 "port-head-moved", exit: .usage, "HEAD of \(work.folder) is not where the port has left it",
-                cause: "It should be \(state.tip.prefix(12)), or one commit on it with Patch-Name: \(state.steps[index].id).",
+                cause:
+                    "It should be \(state.tip.prefix(12)), or one commit on it with Patch-Name: \(state.steps[index].id).",
                 next: "Bring it there: git reset --hard \(state.tip.prefix(12)).")
         }
     }
@@ -115,7 +116,8 @@ extension PatchWorkshop {
             throw LabError(
                 "port-head-moved", exit: .usage, "HEAD of \(work.folder) is not where the port has left it",
                 cause: "It should be \(state.tip.prefix(12)).",
-                next: "If the patch is committed, go on with --continue; else git reset --hard \(state.tip.prefix(12)).")
+                next: "If the patch is committed, go on with --continue; else git reset --hard \(state.tip.prefix(12))."
+            )
         }
         if Files.exists(work.directory + "/CHERRY_PICK_HEAD") {
             try await work.check(["cherry-pick", "--skip"])

@@ -70,11 +70,14 @@ struct WorkFolder {
 
     private static func sweep(_ parent: String, _ name: String) {
         let prefix = ".\(name).hmmlab-"
-        for entry in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] where entry.hasPrefix(prefix) {
+        for entry in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] where entry.hasPrefix(prefix)
+        {
             guard let owner = entry.dropFirst(prefix.count).split(separator: "-").first.flatMap({ pid_t($0) }) else {
                 continue
             }
-            if kill(owner, 0) != 0 && errno == ESRCH { try? FileManager.default.removeItem(atPath: "\(parent)/\(entry)") }
+            if kill(owner, 0) != 0 && errno == ESRCH {
+                try? FileManager.default.removeItem(atPath: "\(parent)/\(entry)")
+            }
         }
     }
 }

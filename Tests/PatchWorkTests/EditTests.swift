@@ -165,12 +165,15 @@ struct EditTests {
     func removed() async throws {
         let bench = try await Workbench()
         let model = try await bench.writeModel([
-            .line10, .init(name: "line-50", edit: "s/line_50;/line_50 = 1;/", file: "mm/memory.c", bases: ["6.12", "7.2"]),
+            .line10,
+            .init(name: "line-50", edit: "s/line_50;/line_50 = 1;/", file: "mm/memory.c", bases: ["6.12", "7.2"]),
         ])
         var varied = model
         let variant = Data(
-            String(decoding: model.patches[1].patch.diff, as: UTF8.self).replacing("+int line_50 = 1", with: "+int line_50 = 7")
-                .utf8)
+            String(decoding: model.patches[1].patch.diff, as: UTF8.self).replacing(
+                "+int line_50 = 1", with: "+int line_50 = 7"
+            )
+            .utf8)
         varied.topics[0].patches[1].variants[bench.new.series] = variant
         try await bench.modelStore.save(varied, previous: model)
         try await bench.edit(bench.old)
@@ -178,7 +181,8 @@ struct EditTests {
         let report = try await bench.workshop.export(bench.work)
         #expect(
             report.changes == [
-                PatchChange(id: "fixes/line-10", kinds: [.removed]), PatchChange(id: "fixes/line-50", kinds: [.baseRemoved]),
+                PatchChange(id: "fixes/line-10", kinds: [.removed]),
+                PatchChange(id: "fixes/line-50", kinds: [.baseRemoved]),
             ])
         #expect(report.rangeDiff.contains("< -:  ------------ mm: line-10"))
         let left = try await bench.patch("line-50")
@@ -253,7 +257,8 @@ struct EditTests {
         let bench = try await Workbench()
         try await bench.writeModel([.line10, .hmm30])
         try await bench.edit(bench.old)
-        try await bench.shell("git checkout -q -b side HEAD^; git commit -q --allow-empty -m side; git merge -q hmmlab/6.12")
+        try await bench.shell(
+            "git checkout -q -b side HEAD^; git commit -q --allow-empty -m side; git merge -q hmmlab/6.12")
         #expect(await errorCode { _ = try await bench.workshop.export(bench.work) } == "series-unreadable")
         try await bench.shell("git checkout -q hmmlab/6.12; ! git rebase -q --exec false HEAD^ 2>/dev/null")
         #expect(await errorCode { _ = try await bench.workshop.export(bench.work) } == "session-busy")
