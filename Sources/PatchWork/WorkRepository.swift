@@ -40,6 +40,20 @@ struct WorkRepository: Sendable {
             try await check(["config", key, value])
         }
         try await check(["-c", "checkout.workers=0", "checkout", "-q", "--no-track", "-B", branch, commit])
+        try await showNewFiles()
+    }
+
+    /// Lets git add(1) take files again where the sources' own list ignores all of them.
+    ///
+    /// Debian's packaging appends `/*` to the list at the top, after which git add refuses new files and complains about
+    /// known ones. The changed list is in the work tree only: git is told to leave it alone.
+    private func showNewFiles() async throws {
+        let path = folder + "/.gitignore"
+        guard Files.exists(path) else { return }
+        let lines = try Files.text(path).split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.contains("/*") else { return }
+        try Files.write(lines.filter { $0 != "/*" }.joined(separator: "\n"), to: path)
+        try await check(["update-index", "--skip-worktree", ".gitignore"])
     }
 
     /// Links a repository's objects, which git never changes in place, or copies them to another file system.

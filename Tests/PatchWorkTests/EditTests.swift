@@ -147,8 +147,9 @@ struct EditTests {
             """
             git reset -q --soft HEAD~2
             git commit -q -m 'mm: hmm-30' -m 'Why.' -m 'Patch-Name: fixes/hmm-30' -m 'Patch-Name: fixes/line-50'
-            echo 'int new;' >>mm/old.c
-            git commit -qam 'mm: Something, new' -s
+            echo 'int new;' >mm/more.c
+            git add mm/more.c
+            git commit -qm 'mm: Something, new' -s
             echo 'int mine;' >>mm/old.c
             """)
         let report = try await bench.workshop.export(bench.work)
@@ -158,6 +159,7 @@ struct EditTests {
         let tip = try await bench.shell("git log -1 --format=%B")
         #expect(tip.hasSuffix("Signed-off-by: Carl <carl@example.org>\nPatch-Name: fixes/mm-something-new"))
         #expect(try await bench.shell("git status --porcelain") == " M mm/old.c")
+        #expect(try await bench.patch("mm-something-new").patch.touchedPaths == ["mm/more.c"])
         #expect(try await bench.workshop.export(bench.work).files == [])
     }
 

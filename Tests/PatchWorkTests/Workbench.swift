@@ -11,7 +11,7 @@ import Testing
 
 /// A cache with two small bases, 6.12 and 7.2, and a model of patches for the former.
 ///
-/// On 7.2 mm/memory.c has grown at its top and differs near line 10 and in line 30, hmm 5 is set already, and mm/old.c
+/// Both ignore every file that is new, as Debian's sources do. On 7.2 mm/memory.c has grown at its top and differs near line 10 and in line 30, hmm 5 is set already, and mm/old.c
 /// has another name.
 final class Workbench: Sendable {
     let root: String
@@ -40,15 +40,15 @@ final class Workbench: Sendable {
             seq 1 60 | sed 's/^/int line_/; s/$/;/' >mm/memory.c
             seq 1 40 | sed 's/^/int hmm_/; s/$/;/' >mm/hmm.c
             seq 1 40 | sed 's/^/int old_/; s/$/;/' >mm/old.c
-            git add -A
+            printf '*.o\n/*\n!/debian/\n' >.gitignore
+            git add -A -f
             git commit -q -m 6.12
             git tag v6.12
             sed -i 's/VERSION = 6/VERSION = 7/; s/PATCHLEVEL = 12/PATCHLEVEL = 2/' Makefile
             sed -i 's/line_13;/line_13 = 72;/; s/line_30;/line_30 = 72;/; 1i int a;\nint b;' mm/memory.c
             sed -i 's/hmm_5;/hmm_5 = 1;/' mm/hmm.c
             git mv mm/old.c mm/new.c
-            git add -A
-            git commit -q -m 7.2
+            git commit -qa -m 7.2
             git tag v7.2
             """#)
         let cache = Cache(root: root + "/cache")
