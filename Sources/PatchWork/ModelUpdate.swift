@@ -139,7 +139,10 @@ struct ModelUpdate {
             model[place].metadata.bases.append(base)
             model[place].metadata.contained.removeAll { $0 == base }
             kinds.append(.baseAdded)
-            kinds += try setDiff(place, commit)
+            // The same commit as on a base that has the home's text needs no text of its own.
+            let source = session.port?.steps.first { $0.id == record.id }?.source
+            let isOurs = source.map { model[place].variants[$0] == nil } ?? false
+            if !isOurs || digests.diff != record.digests.diff { kinds += try setDiff(place, commit) }
         } else if digests.diff != record.digests.diff {
             kinds.append(.diff)
             kinds += try setDiff(place, commit)

@@ -77,11 +77,13 @@ extension PatchWorkshop {
         _ model: PatchModel, _ target: WorkBase, _ source: BaseSeries?, _ bases: [WorkBase], _ topics: [String]
     ) async throws -> PortState {
         var picked: [String: String] = [:]
+        var commits: [String: WorkCommit] = [:]
         var sources: [PortSource] = []
         for base in bases {
             let resolution = try model.resolve(for: base.series, topics: topics)
             let applied = try await apply(resolution, base)
             sources.append(PortSource(base: base, tip: applied.tip))
+            commits.merge(try await read(base, applied.tip)) { one, _ in one }
             for (patch, step) in zip(resolution.patches, applied.patches) where step.outcome != .alreadyApplied {
                 picked["\(base.series) \(patch.id)"] = step.commit
             }
@@ -89,7 +91,9 @@ extension PatchWorkshop {
         var there: (patches: [ModelPatch], steps: [AppliedPatch]) = ([], [])
         do {
             let resolution = try model.resolve(for: target.series, topics: topics)
-            there = (resolution.patches, try await apply(resolution, target).patches)
+            let applied = try await apply(resolution, target)
+            there = (resolution.patches, applied.patches)
+            commits.merge(try await read(target, applied.tip)) { one, _ in one }
         } catch let error as LabError where error.code == "topic-not-for-base" {
             // The first port of a topic to this base.
         }
@@ -118,9 +122,20 @@ extension PatchWorkshop {
             } else {
                 continue
             }
+            // What git makes of the patch, not how its file was written: that may have less context, or no author.
+            if let commit = step.commit { step.record = Self.record(patch, commits[String(commit.prefix(12))]) }
             state.steps.append(step)
         }
         return state
+    }
+
+    /// The commits of a series in the store, by the first 12 digits of their ids.
+    private func read(_ base: WorkBase, _ tip: String) async throws -> [String: WorkCommit] {
+        guard tip != base.commit else { return [:] }
+        let series = try await reader.read(.commits(repository: store.gitDirectory, base: base.commit, tip: tip))
+        return try Dictionary(
+            series.patches.map { ($0.origin, try WorkCommit(commit: $0.origin, $0)) },
+            uniquingKeysWith: { one, _ in one })
     }
 
     /// Why a base contains a patch, by the patch's probes; nil if they do not say so.

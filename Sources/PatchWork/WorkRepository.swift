@@ -146,10 +146,7 @@ struct WorkRepository: Sendable {
         }
         // Commits that change nothing are left out of the series.
         return try series.patches.map { patch in
-            let (names, body) = PatchName.taking(from: patch.body)
-            return WorkCommit(
-                commit: ids.first { $0.hasPrefix(patch.origin) } ?? patch.origin, names: names,
-                patch: try patch.replacingMessage(subject: patch.subject, body: body, author: patch.author))
+            try WorkCommit(commit: ids.first { $0.hasPrefix(patch.origin) } ?? patch.origin, patch)
         }
     }
 
@@ -185,4 +182,12 @@ struct WorkCommit: Equatable {
     var names: [String]
     /// Author, message without those trailers, and diff.
     var patch: Patch
+
+    /// A commit as it was read.
+    init(commit: String, _ patch: Patch) throws {
+        let body: String
+        self.commit = commit
+        (names, body) = PatchName.taking(from: patch.body)
+        self.patch = try patch.replacingMessage(subject: patch.subject, body: body, author: patch.author)
+    }
 }

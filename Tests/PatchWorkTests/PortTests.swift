@@ -125,6 +125,25 @@ struct PortTests {
         #expect(log == "mm: line-50\nmm: line-30\nmm: hmm-30")
     }
 
+    @Test("How much context a patch was written with, and that it names no author, makes no difference")
+    func byHand() async throws {
+        let bench = try await Workbench()
+        var kept = Workbench.Sketch.hmm30
+        kept.bases = ["6.12", "7.2"]
+        try await bench.writeModel([.line50, kept])
+        for (name, commit) in [("line-50", "work^"), ("hmm-30", "work")] {
+            let path = "\(bench.modelFolder)/fixes/\(name).patch"
+            let diff = try await bench.shell("git show --format= -U1 \(commit)", in: bench.root + "/tree")
+            try Files.write("Subject: [PATCH] mm: \(name)\n\nWhy.\n---\n\(diff)\n", to: path)
+        }
+        let before = try bench.modelFiles()
+        let report = try await bench.port()
+        #expect(report.patches.map(\.outcome) == [.clean, .kept])
+        #expect(report.files == ["fixes/line-50.toml"])
+        #expect(try bench.modelFiles().filter { $0.key != "fixes/line-50.toml" } == before)
+        #expect(try await bench.workshop.export(bench.work).files == [])
+    }
+
     @Test("What a person has committed counts; a pick that was ended, or killed, is tried again")
     func byThemselves() async throws {
         let bench = try await Workbench()
