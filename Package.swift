@@ -65,7 +65,8 @@ let package = Package(
         library("KernelSource", ["HarnessCore", "ContentDigest", "ProcessRunner"]),
         library("PatchSeries", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"]),
         library("PatchModel", ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", toml]),
-        library("PatchWork", ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"]),
+        library(
+            "PatchWork", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"]),
         library(
             "PatchMail", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"]),
         library(

@@ -11,7 +11,10 @@ struct PatchesCommand: AsyncParsableCommand {
             The series lives in a patch model: a folder of topics, each a list of patches, with a variant for a base \
             where the text differs (docs/patch-model.md).
             """,
-        subcommands: [PatchesImport.self, PatchesGenerate.self, PatchesCompare.self])
+        subcommands: [
+            PatchesImport.self, PatchesEdit.self, PatchesExport.self, PatchesPort.self, PatchesCompare.self,
+            PatchesGenerate.self,
+        ])
 }
 
 /// Which patches, for the commands that work on a model.

@@ -19,7 +19,7 @@ import Testing
         "KernelSource": ["HarnessCore", "ContentDigest", "ProcessRunner"],
         "PatchSeries": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"],
         "PatchModel": ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries"],
-        "PatchWork": ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"],
+        "PatchWork": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"],
         "PatchMail": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"],
         "PatchCheck": [
             "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel", "KernelBuild",

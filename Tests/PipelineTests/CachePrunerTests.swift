@@ -48,6 +48,16 @@ struct CachePrunerTests {
         try await withTemporaryFolder { try await body(Bench($0)) }
     }
 
+    @Test("keeps recorded resolutions of conflicts, which nobody can make again")
+    func resolutions() async throws {
+        try await withBench { bench in
+            try bench.put("rerere/0123456789", day: 1)
+            try bench.put("artifacts/a", day: 2)
+            #expect(try await bench.prune(to: ByteCount(0)).removed.map(\.paths) == [["artifacts/a"]])
+            #expect(bench.has("rerere/0123456789/data"))
+        }
+    }
+
     @Test("removes the kernel that was not used for longest; looking one up counts as use")
     func leastRecentlyUsed() async throws {
         try await withBench { bench in
