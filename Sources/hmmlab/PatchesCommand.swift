@@ -11,7 +11,7 @@ struct PatchesCommand: AsyncParsableCommand {
             The series lives in a patch model: a folder of topics, each a list of patches, with a variant for a base \
             where the text differs (docs/patch-model.md).
             """,
-        subcommands: [])
+        subcommands: [PatchesCheck.self])
 }
 
 /// Which patches, for the commands that work on a model.
