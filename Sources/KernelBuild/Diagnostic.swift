@@ -29,7 +29,9 @@ public struct Diagnostic: Sendable, Codable, Hashable {
     public init?(_ line: some StringProtocol, source: String) {
         let line = String(line)
         let file: Substring
-        if let match = line.wholeMatch(of: /([^\s:]+\.[A-Za-z]+):(?:([0-9]+(?::[0-9]+)?):)?\s+((?:[a-z ]+ )?(?i:error|warning):.*)/) {
+        if let match = line.wholeMatch(
+            of: /([^\s:]+\.[A-Za-z]+):(?:([0-9]+(?::[0-9]+)?):)?\s+((?:[a-z ]+ )?(?i:error|warning):.*)/)
+        {
             file = match.1
             place = match.2.map(String.init) ?? ""
             text = String(match.3)

@@ -73,7 +73,9 @@ public struct B4Answer: Sendable {
     /// The lines as b4's `prep-perpatch-check-cmd` and `am-perpatch-check-cmd` want them; empty if all is well.
     public var lines: String {
         report.checks.flatMap { check -> [String] in
-            if let reason = check.notChecked { return ["\(check.check.rawValue): WARNING: not checked: \(Self.line(reason))"] }
+            if let reason = check.notChecked {
+                return ["\(check.check.rawValue): WARNING: not checked: \(Self.line(reason))"]
+            }
             return check.findings.map { finding in
                 "\(check.check.rawValue): \(finding.isFailure ? "ERROR" : "WARNING"): \(Self.line(Self.text(finding)))"
             }
@@ -90,7 +92,9 @@ public struct B4Answer: Sendable {
     /// Whether a mail's subject says that it is one of several, such as `[PATCH v2 3/7]`, and not the first.
     public static func isPart(_ mail: Data) -> Bool {
         let head = String(decoding: mail.prefix(64 << 10), as: UTF8.self)
-        guard let match = head.firstMatch(of: /(?mi)^Subject:\s*\[[^\]\n]*?\b([0-9]{1,4})\/[0-9]{1,4}\]/) else { return false }
+        guard let match = head.firstMatch(of: /(?mi)^Subject:\s*\[[^\]\n]*?\b([0-9]{1,4})\/[0-9]{1,4}\]/) else {
+            return false
+        }
         return (Int(match.1) ?? 0) > 1
     }
 }

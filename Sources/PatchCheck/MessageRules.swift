@@ -37,7 +37,9 @@ enum MessageRules {
         }
         if let word = rest.split(whereSeparator: \.isWhitespace).first, !isImperative(String(word)) {
             findings.append(
-                Finding(isFailure: false, "The subject is not in the imperative mood: \"\(word)\" (\"add\", not \"added\")"))
+                Finding(
+                    isFailure: false, "The subject is not in the imperative mood: \"\(word)\" (\"add\", not \"added\")")
+            )
         }
         return findings
     }
@@ -60,7 +62,8 @@ enum MessageRules {
     ]
     /// Verbs whose plain form looks like another one.
     private static let plain: Set<String> = [
-        "bring", "bleed", "embed", "exceed", "feed", "need", "ping", "proceed", "ring", "seed", "shed", "speed", "spring",
+        "bring", "bleed", "embed", "exceed", "feed", "need", "ping", "proceed", "ring", "seed", "shed", "speed",
+        "spring",
         "string", "succeed", "swing", "wring", "shred", "wed", "sting", "bed",
     ]
 
@@ -76,7 +79,8 @@ enum MessageRules {
 
     /// `Signed-off-by: `, `Fixes: ` and their kind.
     private static func isTrailer(_ line: Substring) -> Bool {
-        line.prefixMatch(of: /(?:[A-Z][A-Za-z]*(?:-[A-Za-z]+)*-by|Fixes|Link|Closes|Cc|CC|Message-I[dD]|References?):\s/) != nil
+        line.prefixMatch(
+            of: /(?:[A-Z][A-Za-z]*(?:-[A-Za-z]+)*-by|Fixes|Link|Closes|Cc|CC|Message-I[dD]|References?):\s/) != nil
     }
 
     /// What may be longer than a line: trailers, quotations, logs, addresses, indented lines, what cannot be broken.
@@ -101,7 +105,8 @@ enum MessageRules {
             findings.append(
                 Finding(
                     isFailure: false,
-                    "Line \(first.offset + 3) of the message has \(first.element.count) columns, more than \(width)\(others)"))
+                    "Line \(first.offset + 3) of the message has \(first.element.count) columns, more than \(width)\(others)"
+                ))
         }
         return findings
     }

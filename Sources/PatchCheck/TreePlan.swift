@@ -190,7 +190,8 @@ final class TreePlan: Sendable {
     private func announce(_ step: Int) {
         let name = base.kernelVersion
         guard step > 0 else { return checker.progress(.step("Making the touched objects of \(name)")) }
-        checker.progress(.step("Checking patch \(step) of \(patches.count) on \(name): \(patches[step - 1].patch.subject)"))
+        checker.progress(
+            .step("Checking patch \(step) of \(patches.count) on \(name): \(patches[step - 1].patch.subject)"))
     }
 
     private func work(_ kind: Kind, _ step: Int, _ source: String) async throws {
@@ -225,7 +226,9 @@ final class TreePlan: Sendable {
         do {
             let output = try await maker.check(variables, names, of: input, request, in: source)
             // What it did not look at does not exist here or does not compile.
-            let objects = names.map { ($0, output.diagnostics[$0].map { MadeObject(.built, $0) } ?? MadeObject(.absent)) }
+            let objects = names.map {
+                ($0, output.diagnostics[$0].map { MadeObject(.built, $0) } ?? MadeObject(.absent))
+            }
             return TreeRecord(objects: Dictionary(uniqueKeysWithValues: objects), obstacle: output.obstacle)
         } catch let error as LabError where error.code == "config-dropped" {
             return TreeRecord(obstacle: error.sentence)
@@ -235,7 +238,8 @@ final class TreePlan: Sendable {
     private func documentation(_ files: [String], _ source: String) async throws -> TreeRecord {
         let present = files.filter { Files.exists("\(source)/\($0)") }
         var record = TreeRecord(
-            objects: Dictionary(uniqueKeysWithValues: files.map { ($0, MadeObject(present.contains($0) ? .built : .absent)) }))
+            objects: Dictionary(
+                uniqueKeysWithValues: files.map { ($0, MadeObject(present.contains($0) ? .built : .absent)) }))
         guard !present.isEmpty else { return record }
         let output = try await checker.runner.run(
             Command(source + "/scripts/kernel-doc", ["-none"] + present, in: source))

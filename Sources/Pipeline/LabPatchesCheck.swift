@@ -3,16 +3,17 @@ import Foundation
 import HarnessCore
 import KernelBuild
 import KernelSource
-@_exported import enum PatchCheck.CheckName
+import PatchModel
+import PatchSeries
+
 @_exported import struct PatchCheck.B4Answer
-@_exported import struct PatchCheck.CheckReport
 import struct PatchCheck.CheckConfiguration
+@_exported import enum PatchCheck.CheckName
 import struct PatchCheck.CheckOptions
+@_exported import struct PatchCheck.CheckReport
 import struct PatchCheck.CheckedPatch
 import struct PatchCheck.PatchReport
 import struct PatchCheck.SeriesChecker
-import PatchModel
-import PatchSeries
 
 /// What `hmmlab patches check` is asked for.
 public struct CheckSelection: Sendable {
@@ -133,7 +134,8 @@ extension Lab {
             CheckedPatch(id: $0.id, patch: $0.patch, probes: $0.metadata.probes)
         }
         return try await checker.check(
-            patches, contained: contained, of: resolution.series, on: base, try options(selection, base, hasModel: true))
+            patches, contained: contained, of: resolution.series, on: base, try options(selection, base, hasModel: true)
+        )
     }
 
     private func check(
