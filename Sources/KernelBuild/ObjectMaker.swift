@@ -173,6 +173,11 @@ struct ObjectLog {
                 if diagnostics[name] == nil { diagnostics[name] = [] }
             } else if let match = line.firstMatch(of: /\*\*\* No rule to make target '([^']+)'\./) {
                 absent.insert(String(match.1))
+            } else if let match = line.firstMatch(of: /\*\*\* No rule to make target '([^']+)', needed by '([^']+)'\./)
+            {
+                // Its source is not there yet.
+                let (missing, object) = (Diagnostic.relative(match.1, to: source), String(match.2))
+                if missing.hasSuffix(".c"), missing.dropLast(1) + "o" == object { absent.insert(object) }
             } else if let match = line.firstMatch(of: /\*\*\* \[(?:[^\]]*: )?([^\]\s]+\.[A-Za-z]+)\]/) {
                 failed.insert(String(match.1))
                 current = nil

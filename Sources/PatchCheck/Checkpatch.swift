@@ -61,8 +61,10 @@ final class Checkpatch: Sendable {
                 "perl",
                 [
                     source + "/scripts/checkpatch.pl", "--root=" + source, "--strict", "--terse", "--no-summary",
-                    "--show-types", "--showfile", file,
-                ], in: source))
+                    "--show-types", "--showfile",
+                    // Commits are looked for in a history, which a base does not have.
+                    "--ignore", "UNKNOWN_COMMIT_ID", file,
+                ], environment: ["GIT_DIR": source + "/.git"], in: source))
         let answer = Self.answer(output)
         let key = key(patch)
         // A perl that is missing may be there the next time.

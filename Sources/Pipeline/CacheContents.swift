@@ -19,6 +19,8 @@ public struct CacheThing: Sendable, Equatable {
         case modules
         /// Notes about applied patches.
         case series
+        /// What checkers said about patches.
+        case checks
         /// Built kernels.
         case artifacts
         /// Object folders; of no use without the worktree beside them.
@@ -97,6 +99,7 @@ extension CacheContents {
         case ("kselftests", 2): return .kselftests
         case ("modules", 2): return .modules
         case ("series", 3): return .series
+        case ("checks", 3): return .checks
         // Everything else there is a link, such as `latest`.
         case ("runs", 2): return parts[1].first?.isNumber == true ? .runs : nil
         case ("work", 3): return parts[2] == "src" ? .worktrees : parts[2].hasPrefix("obj-") ? .objects : nil

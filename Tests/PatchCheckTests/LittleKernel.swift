@@ -3,6 +3,7 @@ import Foundation
 import HarnessCore
 import KernelBuild
 import KernelSource
+import PatchModel
 import PatchSeries
 import ProcessRunner
 import Testing
@@ -41,7 +42,7 @@ final class LittleKernel: Sendable {
         olddefconfig:
         \t@sed -i /GONE/d .config
         $(objects): mm/%.o: $(src)/mm/%.c $(wildcard $(src)/include/linux/*.h) $(if $(C),FORCE)
-        \t@$(if $(C),echo '  CHECK   $<'; sed -n 's|.*SPARSE|$<:1:1: warning: sparse|p' $<,echo '  CC      $@')
+        \t@$(if $(C),echo '  CHECK   $<'; grep -n SPARSE $< | sed 's|:.*||;s|^|$<:|;s|$$|:1: warning: sparse|',echo '  CC      $@')
         \t@$(if $(C),,$(CC) -Wall -I$(src)/include -c $< -o $@)
         endif
 
