@@ -50,7 +50,7 @@ extension EndToEnd {
                 --- a/mm/hmm.c
                 +++ b/mm/hmm.c
                 @@ \(counts) @@
-                 // SPDX-License-Identifier: GPL-2.0-only
+                 // SPDX-License-Identifier: GPL-2.0-or-later
                 \(change) /*
 
                 """
