@@ -43,7 +43,7 @@ public struct CheckerOutput: Sendable, Codable, Equatable {
 /// beside it, for make does not compile again what is up to date.
 public struct ObjectMaker: Sendable {
     /// Raised whenever the same input would give other results than before.
-    public static let recipe = "1"
+    public static let recipe = "2"
 
     let builder: KernelBuilder
     let toolchain: Toolchain
@@ -94,7 +94,12 @@ public struct ObjectMaker: Sendable {
     ) async throws -> CheckerOutput {
         let tree = tree(input, config, source)
         return try await tree.withConfiguration {
-            let run = try await tree.makeObjects(variables + objects)
+            let disabled = try await EnabledObjects(
+                source: source, objects: tree.objects, runner: builder.runner
+            ).missing(objects)
+            let enabled = objects.filter { !disabled.contains($0) }
+            guard !enabled.isEmpty else { return CheckerOutput(diagnostics: [:]) }
+            let run = try await tree.makeObjects(variables + enabled)
             return ObjectLog(run.lines, source: source).checker(run.ending)
         }
     }
@@ -113,12 +118,15 @@ extension ObjectTree {
         }
         // From here to the end of make, nobody knows what these objects are.
         try Files.write(try JSON.text(known), to: notes)
-        let run = try await makeObjects(names)
+        let disabled = try await EnabledObjects(source: source, objects: objects, runner: builder.runner).missing(names)
+        let enabled = names.filter { !disabled.contains($0) }
+        guard !enabled.isEmpty else { return Dictionary(uniqueKeysWithValues: names.map { ($0, MadeObject(.absent)) }) }
+        let run = try await makeObjects(enabled)
         let log = ObjectLog(run.lines, source: source)
         var made: [String: MadeObject] = [:]
-        let obstacle = log.obstacle(to: names, run.ending)
+        let obstacle = log.obstacle(to: enabled, run.ending)
         for name in names {
-            if log.absent.contains(name) {
+            if disabled.contains(name) || log.absent.contains(name) {
                 made[name] = MadeObject(.absent)
             } else if let obstacle {
                 made[name] = MadeObject(.failed, obstacle)
@@ -136,7 +144,7 @@ extension ObjectTree {
 
     /// Runs make with both streams in one and each target's lines together.
     fileprivate func makeObjects(_ arguments: [String]) async throws -> (ending: Ending, lines: [Substring]) {
-        var command = makeCommand(["-k", "-Otarget", "W=1"] + arguments)
+        var command = makeCommand(["-k", "-Otarget", "W=1"] + arguments, isQuiet: false)
         command.arguments = ["-c", "exec \"$@\" 2>&1", "sh", command.executable] + command.arguments
         command.executable = "sh"
         let output = try await builder.runner.run(command, outputLimit: 64 << 20)

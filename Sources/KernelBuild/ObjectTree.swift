@@ -208,8 +208,10 @@ struct ObjectTree: Sendable {
     }
 
     /// Make with this kernel's variables.
-    func makeCommand(_ targets: [String]) -> Command {
-        Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment)
+    ///
+    /// - Parameter isQuiet: whether the lines that name each object are left out.
+    func makeCommand(_ targets: [String], isQuiet: Bool = true) -> Command {
+        Command("make", makeArguments + (isQuiet ? ["-s"] : []) + targets, environment: makeEnvironment)
     }
 
     private func makeQuietly(_ targets: [String]) async throws {
