@@ -53,13 +53,7 @@ struct BuildFailure: Equatable {
         guard let first = line.firstIndex(of: ":") else { return nil }
         let rest = line[line.index(after: first)...]
         guard let number = rest.first, number.isNumber else { return nil }
-        var file = line[..<first]
-        if file.hasPrefix(source + "/") { file = file.dropFirst(source.count + 1) }
-        // Objects lie beside the sources, so make names the sources ../src/FILE.
-        let beside = "../\(source.split(separator: "/").last ?? "")/"
-        if file.hasPrefix(beside) { file = file.dropFirst(beside.count) }
-        if file.hasPrefix("./") { file = file.dropFirst(2) }
-        return (String(file), rest.contains(" error: "))
+        return (Diagnostic.relative(line[..<first], to: source), rest.contains(" error: "))
     }
 
     /// strerror(3) of ENOSPC and EDQUOT, and what gcc's and clang's drivers say of a compiler that was killed.

@@ -19,6 +19,9 @@ struct StyleOutput {
     /// The folder of the copy that was checked, with a slash at its end.
     let folder: String
 
+    /// Whether kbuild says that it takes the sparse that is installed for too old.
+    static func isRefusal(_ line: some StringProtocol) -> Bool { line.contains("sparse is not available") }
+
     /// The lines that say something about a file in the folder, without the folder.
     func findings(in text: String) -> [String] {
         var seen: Set<String> = []
@@ -45,7 +48,7 @@ struct StyleOutput {
         let lines = text.split(whereSeparator: \.isNewline)
         let findings = findings(in: text).filter { !said.contains($0) }
         var obstacle = lines.first { line in
-            line.contains("sparse is not available") || line.contains(": error:") && !line.contains(folder)
+            Self.isRefusal(line) || line.contains(": error:") && !line.contains(folder)
         }
         if obstacle == nil, !output.ending.isSuccess, findings.isEmpty { obstacle = lines.last ?? "it failed" }
         return StyleCheck(name: name, findings: obstacle == nil ? findings : [], notChecked: obstacle.map(String.init))

@@ -52,6 +52,17 @@ struct ObjectTree: Sendable {
     /// Configures and compiles what is out of date; returns the number of objects that were compiled.
     @discardableResult
     func makeKernel() async throws -> Int {
+        try await withConfiguration {
+            let before = state
+            builder.progress(.step("Building \(input.base.kernelVersion) (\(config.flavour))"))
+            let compiled = try await make(["bzImage", "modules"], expected: before?.objectsTotal)
+            try remember(objectsTotal: max(compiled, before?.objectsTotal ?? 0), built: true)
+            return compiled
+        }
+    }
+
+    /// Configures what is out of date, and runs what calls make while the mark of a running make lies there.
+    func withConfiguration<Result>(_ body: () async throws -> Result) async throws -> Result {
         try await begin()
         builder.cache.markUsed(objects)
         let before = state
@@ -60,12 +71,9 @@ struct ObjectTree: Sendable {
         } else {
             try remember(objectsTotal: before?.objectsTotal)
         }
-
-        builder.progress(.step("Building \(input.base.kernelVersion) (\(config.flavour))"))
-        let compiled = try await make(["bzImage", "modules"], expected: before?.objectsTotal)
-        try remember(objectsTotal: max(compiled, before?.objectsTotal ?? 0), built: true)
+        let result = try await body()
         end()
-        return compiled
+        return result
     }
 
     /// Installs the headers that the kernel exports to programs.
@@ -78,14 +86,14 @@ struct ObjectTree: Sendable {
     // MARK: - Interruptions
 
     /// Removes what an interrupted make left half written, and marks that make may run from here on.
-    private func begin() async throws {
+    func begin() async throws {
         try FileManager.default.createDirectory(atPath: objects, withIntermediateDirectories: true)
         try await removeHalfWritten()
         try Files.write("", to: runningMark)
     }
 
     /// Nothing that make runs can be interrupted any more.
-    private func end() { try? FileManager.default.removeItem(atPath: runningMark) }
+    func end() { try? FileManager.default.removeItem(atPath: runningMark) }
 
     /// A killed compiler can leave a truncated object that is newer than its source, which make would take for done.
     private func removeHalfWritten() async throws {
@@ -200,8 +208,10 @@ struct ObjectTree: Sendable {
     }
 
     /// Make with this kernel's variables.
-    func makeCommand(_ targets: [String]) -> Command {
-        Command("make", makeArguments + ["-s"] + targets, environment: makeEnvironment)
+    ///
+    /// - Parameter isQuiet: whether the lines that name each object are left out.
+    func makeCommand(_ targets: [String], isQuiet: Bool = true) -> Command {
+        Command("make", makeArguments + (isQuiet ? ["-s"] : []) + targets, environment: makeEnvironment)
     }
 
     private func makeQuietly(_ targets: [String]) async throws {

@@ -21,6 +21,8 @@ public struct CacheThing: Sendable, Equatable {
         case series
         /// Answers of get_maintainer.
         case recipients
+        /// What checkers said about patches.
+        case checks
         /// Built kernels.
         case artifacts
         /// Object folders; of no use without the worktree beside them.
@@ -100,6 +102,7 @@ extension CacheContents {
         case ("modules", 2): return .modules
         case ("series", 3): return .series
         case ("recipients", 3): return .recipients
+        case ("checks", 3): return .checks
         // Everything else there is a link, such as `latest`.
         case ("runs", 2): return parts[1].first?.isNumber == true ? .runs : nil
         case ("work", 3): return parts[2] == "src" ? .worktrees : parts[2].hasPrefix("obj-") ? .objects : nil

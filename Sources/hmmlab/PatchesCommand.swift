@@ -12,8 +12,8 @@ struct PatchesCommand: AsyncParsableCommand {
             where the text differs (docs/patch-model.md).
             """,
         subcommands: [
-            PatchesImport.self, PatchesEdit.self, PatchesExport.self, PatchesPort.self, PatchesCompare.self,
-            PatchesGenerate.self,
+            PatchesImport.self, PatchesEdit.self, PatchesExport.self, PatchesPort.self, PatchesCheck.self,
+            PatchesCompare.self, PatchesGenerate.self,
         ])
 }
 
