@@ -110,7 +110,7 @@ extension PatchWorkshop {
         let commits = try await work.commits(from: session.base.commit, reader: reader)
         let committed = zip(matches, commits).compactMap { match, commit -> WorkSession.Record? in
             guard let patch = update.model.patches.first(where: { $0.id == match.id }) else { return nil }
-            var record = Self.record(patch, commit)
+            var record = Self.record(patch, commit, on: session.base.series)
             if !update.changes.contains(where: { $0.id == match.id }),
                 let old = session.patches.first(where: { $0.id == match.id })
             {

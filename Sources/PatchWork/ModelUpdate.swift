@@ -99,7 +99,7 @@ struct ModelUpdate {
             let isOurs = match.map { TextDigests($0.commit.patch) != record.digests } ?? isGone(record, matches)
             let isPorted = place(of: record.id).map { !model[$0].metadata.bases.contains(base) } ?? false
             guard isOurs || isPorted else { continue }
-            if place(of: record.id).map({ model[$0].fingerprint }) != record.model { foreign.append(record.id) }
+            if place(of: record.id).map({ model[$0].fingerprint(on: base) }) != record.model { foreign.append(record.id) }
         }
         for topic in model.topics {
             let known = session.patches.map(\.id).filter { PatchName.parts($0)?.topic == topic.name }
@@ -155,7 +155,7 @@ struct ModelUpdate {
         let old = model[place]
         let digests = TextDigests(try old.patch(on: base))
         let record = WorkSession.Record(
-            id: match.id, commit: nil, subject: old.patch.subject, digests: digests, model: old.fingerprint)
+            id: match.id, commit: nil, subject: old.patch.subject, digests: digests, model: old.fingerprint(on: base))
         try update(place, from: record, to: match.commit)
     }
 

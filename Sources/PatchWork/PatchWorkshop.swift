@@ -60,7 +60,7 @@ public struct PatchWorkshop: Sendable {
         var records: [WorkSession.Record] = []
         for (patch, step) in zip(resolution.patches, applied.patches) {
             let made = step.outcome == .alreadyApplied ? nil : commits.first { $0.commit == step.commit }
-            records.append(Self.record(patch, made))
+            records.append(Self.record(patch, made, on: base.series))
         }
         try await remember(session, records, in: work)
         try final.publish()
@@ -93,10 +93,10 @@ public struct PatchWorkshop: Sendable {
         try await repository(place).make(from: store, branch: WorkSession.branch(session.base), at: commit)
     }
 
-    static func record(_ patch: ModelPatch, _ commit: WorkCommit?) -> WorkSession.Record {
+    static func record(_ patch: ModelPatch, _ commit: WorkCommit?, on base: BaseSeries) -> WorkSession.Record {
         WorkSession.Record(
             id: patch.id, commit: commit?.commit, subject: patch.patch.subject,
-            digests: TextDigests(commit?.patch ?? patch.patch), model: patch.fingerprint)
+            digests: TextDigests(commit?.patch ?? patch.patch), model: patch.fingerprint(on: base))
     }
 
     /// Writes down that the model and HEAD say the same now.

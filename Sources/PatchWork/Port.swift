@@ -101,7 +101,7 @@ extension PatchWorkshop {
         var state = PortState(sources: sources, steps: [], tip: target.commit)
         for patch in try model.topics(named: topics).flatMap(\.patches) {
             var step = PortState.Step(
-                id: patch.id, subject: patch.patch.subject, record: Self.record(patch, nil))
+                id: patch.id, subject: patch.patch.subject, record: Self.record(patch, nil, on: target.series))
             if let place = there.patches.firstIndex(where: { $0.id == patch.id }) {
                 let known = there.steps[place]
                 step.commit = known.outcome == .alreadyApplied ? nil : known.commit
@@ -123,7 +123,10 @@ extension PatchWorkshop {
                 continue
             }
             // What git makes of the patch, not how its file was written: that may have less context, or no author.
-            if let commit = step.commit { step.record = Self.record(patch, commits[String(commit.prefix(12))]) }
+            if let commit = step.commit {
+                let made = commits[String(commit.prefix(12))]
+                step.record = Self.record(patch, made, on: target.series)
+            }
             state.steps.append(step)
         }
         return state

@@ -34,7 +34,7 @@ struct WorkSession: Sendable, Equatable, Codable {
         var subject: String
         /// Names the commit's parts; line numbers and the like do not count.
         var digests: TextDigests
-        /// Names the patch's text and bases in the model.
+        /// Names the patch's text on this base in the model.
         var model: String
     }
 
@@ -104,14 +104,14 @@ struct TextDigests: Sendable, Equatable, Codable {
 }
 
 extension ModelPatch {
-    /// Names what a person or another session could have changed of a patch: its text, its variants, its bases.
-    var fingerprint: String {
+    /// Names what a session works on: the text on its base, and the text that it would replace there.
+    ///
+    /// Other bases and their variants are not in it, so that a port elsewhere is no change of this one.
+    func fingerprint(on base: BaseSeries) -> String {
         var signature = Signature()
         signature.add("patch", patch.digest.hexadecimal)
-        signature.add("bases", metadata.bases.map(\.description).joined(separator: " "))
-        for (base, diff) in variants.sorted(by: { $0.key < $1.key }) {
-            signature.add("variant \(base)", Digest(of: diff).hexadecimal)
-        }
+        signature.add("is for it", "\(metadata.bases.contains(base))")
+        signature.add("variant", variants[base].map { Digest(of: $0).hexadecimal } ?? "none")
         return signature.digest.hexadecimal
     }
 }

@@ -7,7 +7,8 @@ struct CacheCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cache", abstract: "Show what the cache holds, and remove what was not used for long.",
         discussion: """
-            Everything in it but recorded resolutions (rerere) can be made again, and those stay. At the end of every command that added something, what was not used for \
+            Everything in it can be made again, but for recorded resolutions (rerere), which stay. At the end of every \
+            command that added something, what was not used for \
             longest is removed until the cache is no larger than HMMLAB_CACHE_SIZE (20G without it). \
             Bases stay; ccache keeps its own limit.
             """,

@@ -254,6 +254,23 @@ struct EditTests {
         #expect(try await bench.patch("hmm-30").patch.subject == "mm: from two")
     }
 
+    @Test("A port elsewhere is no change of the base that is worked on")
+    func portElsewhere() async throws {
+        let bench = try await Workbench()
+        try await bench.writeModel([.line10, .hmm30])
+        try await bench.edit(bench.old)
+        try await bench.port(in: bench.root + "/ported")
+        try await bench.shell("git commit -q --amend -m 'mm: other words' -m 'Patch-Name: fixes/hmm-30'")
+        #expect(try await bench.workshop.export(bench.work).files == ["fixes/hmm-30.patch"])
+        let patch = try await bench.patch("hmm-30")
+        #expect(patch.patch.subject == "mm: other words" && patch.metadata.bases.contains(bench.new.series))
+        // A patch that goes here stays there.
+        try await bench.shell("git reset -q --hard HEAD^")
+        let report = try await bench.workshop.export(bench.work)
+        #expect(report.changes.map(\.kinds) == [[.baseRemoved]])
+        #expect(try await bench.patch("hmm-30").metadata.bases == [bench.new.series])
+    }
+
     @Test("Merges, rebases in progress and a lost base are refused")
     func refusals() async throws {
         let bench = try await Workbench()

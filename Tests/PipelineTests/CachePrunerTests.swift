@@ -84,7 +84,9 @@ struct CachePrunerTests {
                 "work/w/obj-fast-1", "staging/\(getpid())-x",
             ]
             for name in things { try bench.put(name, day: 1) }
-            let files = ["images/s.cpio", "series/ab/abc.json", "checks/ab/abc.json", "work/w/index"]
+            let files = [
+                "images/s.cpio", "series/ab/abc.json", "checks/ab/abc.json", "recipients/ab/abc.json", "work/w/index",
+            ]
             for name in files { try Files.write("x", to: "\(bench.cache.root)/\(name)") }
             let kept = ["store.git/objects", "ccache/a", "accelerator", "apt", "work/w/own", "runs/notes"]
             for name in kept { try bench.put(name, day: 1) }
