@@ -214,9 +214,13 @@ struct ObjectLog {
 
     /// The log as that of a checker.
     ///
-    /// One that kbuild refuses, or that does not understand the kernel's own headers, has not judged.
+    /// One that kbuild refuses, that breaks down, or that does not understand the kernel's own headers, has not judged.
     func checker(_ ending: Ending) -> CheckerOutput {
-        let refusal = lines.first { StyleOutput.isRefusal($0) }.map(String.init)
+        // scripts/coccicheck says this when spatch has failed; the reason stands in front of it.
+        let breakdown = lines.firstIndex { $0 == "coccicheck failed" }.map { place in
+            lines[..<place].last { !$0.contains("/spatch ") }.map(String.init) ?? "coccicheck failed"
+        }
+        let refusal = lines.first { StyleOutput.isRefusal($0) }.map(String.init) ?? breakdown
         let misread = diagnostics.values.joined().first { $0.isError && $0.file.hasSuffix(".h") }?.line
         return CheckerOutput(
             diagnostics: diagnostics.filter { !failed.contains($0.key) }, obstacle: refusal ?? misread)

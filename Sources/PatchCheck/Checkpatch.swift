@@ -28,7 +28,8 @@ final class Checkpatch: Sendable {
 
     private func key(_ patch: Patch) -> String {
         CheckLedger.key([
-            "question": "checkpatch", "tree": base.tree, "mail": Digest(of: PatchText.mail(patch)).hexadecimal,
+            "question": "checkpatch", "recipe": "2", "tree": base.tree,
+            "mail": Digest(of: PatchText.mail(patch)).hexadecimal,
         ])
     }
 

@@ -15,12 +15,15 @@ public struct CheckedPatch: Sendable {
     public var patch: Patch
     /// How a base that contains it is recognised; nil for a patch without a model.
     public var probes: [PatchMetadata.Probe]?
+    /// Whether some base contains it: then the probes are texts of that base, and the patch may say it otherwise.
+    public var isBackport = false
 
     /// Makes a patch to be checked.
-    public init(id: String, patch: Patch, probes: [PatchMetadata.Probe]? = nil) {
+    public init(id: String, patch: Patch, probes: [PatchMetadata.Probe]? = nil, isBackport: Bool = false) {
         self.id = id
         self.patch = patch
         self.probes = probes
+        self.isBackport = isBackport
     }
 }
 
@@ -69,7 +72,7 @@ public struct SeriesChecker: Sendable {
             results[index][.applies] = Self.applies(index, applied, rejection)
             results[index][.message] = CheckResult(.message, MessageRules.findings(item.patch))
             if let probes = item.probes, checks.contains(.probe) {
-                results[index][.probe] = try await probe(probes, index, steps)
+                results[index][.probe] = try await probe(probes, index, steps, isBackport: patches[index].isBackport)
             }
             if index >= steps.count {
                 for check in [CheckName.build, .sparse, .coccicheck, .kernelDoc] {
@@ -141,7 +144,9 @@ public struct SeriesChecker: Sendable {
         return CheckResult(.applies, [Finding(isFailure: true, lines.joined(separator: "\n"))])
     }
 
-    private func probe(_ probes: [PatchMetadata.Probe], _ index: Int, _ steps: Steps) async throws -> CheckResult {
+    private func probe(
+        _ probes: [PatchMetadata.Probe], _ index: Int, _ steps: Steps, isBackport: Bool
+    ) async throws -> CheckResult {
         guard !probes.isEmpty else { return CheckResult(.probe, notChecked: "the patch has no probe") }
         guard index < steps.count else { return CheckResult(.probe, notChecked: "the patch cannot be applied") }
         let reader = ProbeReader(store: sources.store, runner: runner)
@@ -149,6 +154,7 @@ public struct SeriesChecker: Sendable {
             return CheckResult(
                 .probe, [Finding(isFailure: true, "The base has the texts of its probes without the patch")])
         }
+        if isBackport { return CheckResult(.probe, []) }
         guard try await reader.answer(probes, in: steps.commits[index + 1]) == .contained else {
             return CheckResult(
                 .probe, [Finding(isFailure: false, "The patch itself does not bring the texts of its probes")])

@@ -141,7 +141,7 @@ final class TreePlan: Sendable {
             for name in names {
                 let blob = try await checker.sources.store.objectID(of: "\(tree):\(name.dropLast(1))c")
                 let key = CheckLedger.key([
-                    "question": "coccicheck", "base": base.tree, "tools": tools.spatch, "file": name,
+                    "question": "semantic patches", "base": base.tree, "tools": tools.spatch, "file": name,
                     "blob": blob ?? "",
                 ])
                 keys[key, default: []].append(name)
@@ -160,6 +160,8 @@ final class TreePlan: Sendable {
             return record
         }
         fresh.withLock { _ = $0.insert(slot) }
+        // What spatch lacks is not named in the records' keys, so that it is tried again.
+        if kind == .coccicheck && new.obstacle != nil { return }
         for (key, names) in try await keys(kind, step, Array(merged.objects.keys)) {
             let part = merged.objects.filter { names.contains($0.key) }
             try ledger.write(TreeRecord(objects: part, obstacle: merged.obstacle), key)
@@ -182,8 +184,27 @@ final class TreePlan: Sendable {
             try await worktree.withCheckout(of: steps.commits[step]) { source in
                 try await first?(source)
                 if !open.isEmpty { self.announce(step) }
-                for kind in open { try await self.work(kind, step, source) }
+                try await self.work(open, step, source)
             }
+        }
+    }
+
+    /// Does the work on one tree, side by side where no object folder is shared: one make has too few objects to keep the
+    /// processors busy, and much of its time goes into reading makefiles.
+    private func work(_ open: [Kind], _ step: Int, _ source: String) async throws {
+        let lanes = Dictionary(grouping: open) { kind in
+            switch kind {
+            case .build(let number): number
+            case .sparse, .coccicheck: 0
+            case .kernelDoc: -1
+            }
+        }.sorted { $0.value.count > $1.value.count }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, lane) in lanes.enumerated() {
+                if index >= ProcessInfo.processInfo.activeProcessorCount { try await group.next() }
+                group.addTask { for kind in lane.value { try await self.work(kind, step, source) } }
+            }
+            try await group.waitForAll()
         }
     }
 
@@ -278,7 +299,7 @@ struct ToolVersions: Sendable {
         if let reason = options.skipped[check] { return reason }
         switch check {
         case .sparse where sparse.isEmpty: return "sparse is not installed"
-        case .coccicheck where spatch.isEmpty: return "spatch (coccinelle) is not installed"
+        case .coccicheck where spatch.isEmpty: return "spatch is not installed (packages coccinelle and ocaml-nox)"
         default: return options.checks.contains(check) ? nil : "nobody asked for it"
         }
     }

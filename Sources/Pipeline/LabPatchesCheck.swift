@@ -128,7 +128,9 @@ extension Lab {
         let resolution = try model.resolve(for: base, topics: selection.topics)
         let series = try base.series
         let patches = try resolution.patches.map {
-            CheckedPatch(id: $0.id, patch: try $0.patch(on: series), probes: $0.metadata.probes)
+            CheckedPatch(
+                id: $0.id, patch: try $0.patch(on: series), probes: $0.metadata.probes,
+                isBackport: !$0.metadata.contained.isEmpty)
         }
         let contained = resolution.left.filter { $0.state(on: series) == .contained }.map {
             CheckedPatch(id: $0.id, patch: $0.patch, probes: $0.metadata.probes)

@@ -62,6 +62,14 @@ extension EndToEnd {
             return try JSON.value(Answer.self, from: Data(output.standardOutput.utf8))
         }
 
+        /// hmmlab's own series, on the bases that are in use.
+        @Test func ourOwnSeriesPasses() async throws {
+            defer { tool.remove() }
+            let bases = ["debian:6.12", "debian:7.2"].flatMap { ["--base", $0] }
+            let output = try await tool.run(["patches", "check"] + bases)
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))\n\(output.standardOutput)")
+        }
+
         @Test func aPatchThatBreaksTheBuildByItself() async throws {
             defer { tool.remove() }
             let broken = "static int twice = undeclared_\(UInt32.random(in: 0 ... .max));"

@@ -81,6 +81,20 @@ struct ObjectLogTests {
         #expect(lost.checker(.exited(0)).obstacle == "include/linux/x.h:1:1: error: Expected )")
     }
 
+    @Test("A coccicheck that breaks down has not judged, and says why")
+    func semanticPatches() {
+        let log = self.log(
+            """
+              CHECK   ../src/mm/hmm.c
+            /usr/bin/spatch -D report --cocci-file ../src/scripts/coccinelle/api/check_bq27xxx_data.cocci ../src/mm/hmm.c
+            No OCaml compiler found! Install either ocamlopt or ocamlopt.opt
+            coccicheck failed
+            make[3]: *** [../src/scripts/Makefile.build:235: mm/hmm.o] Error 255
+            """)
+        #expect(
+            log.checker(.exited(2)).obstacle == "No OCaml compiler found! Install either ocamlopt or ocamlopt.opt")
+    }
+
     @Test(
         "The forms in which tools speak",
         arguments: [

@@ -135,14 +135,15 @@ final class LittleKernel: Sendable {
     /// Checks a series; everything but coccicheck unless said otherwise.
     func check(
         _ series: PatchSeries, _ checks: Set<CheckName> = [.applies, .checkpatch, .message, .build, .kernelDoc],
-        probes: [[String]] = [], configurations: [CheckConfiguration]? = nil
+        probes: [[String]] = [], isBackport: Bool = false, configurations: [CheckConfiguration]? = nil
     ) async throws -> CheckReport {
         let builder = KernelBuilder(cache: cache, runner: runner, sources: sources, environment: [:])
         let checker = SeriesChecker(sources: sources, builder: builder, runner: runner, cache: cache)
         let patches = series.patches.enumerated().map { index, patch in
             CheckedPatch(
                 id: patch.origin, patch: patch,
-                probes: index < probes.count ? probes[index].map { .init(file: "mm/a.c", text: $0) } : nil)
+                probes: index < probes.count ? probes[index].map { .init(file: "mm/a.c", text: $0) } : nil,
+                isBackport: isBackport)
         }
         return CheckReport(
             try await checker.check(

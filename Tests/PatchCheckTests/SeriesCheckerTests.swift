@@ -184,5 +184,8 @@ struct SeriesCheckerTests {
         ])
         let report = try await kernel.check(series, [.probe], probes: [["int once"], ["int a(void)"], ["nowhere"]])
         #expect(report.words(.probe) == ["ok", "FAIL", "warn"])
+        let backport = try await kernel.check(
+            series, [.probe], probes: [["int once"], ["int a(void)"], ["nowhere"]], isBackport: true)
+        #expect(backport.words(.probe) == ["ok", "FAIL", "ok"])
     }
 }
