@@ -45,7 +45,7 @@ struct MailReader {
             "$git" mailsplit -b --mboxrd $keep -d6 -o"out/$id" "$1" >/dev/null
         }
         decode() {
-            "$git" mailinfo -k -u "$1.msg" "$1.diff" <"$1" >"$1.info" 2>"$1.err" || : >"$1.bad"
+            "$git" mailinfo -k -u "$1.msg" "$1.diff" <"$1" >"$1.info" 2>"err.$half" || mv "err.$half" "$1.bad"
         }
         each split in/*
         each decode out/*/*
@@ -92,7 +92,7 @@ struct MailReader {
         return try sorted.enumerated().map { index, name in
             let path = "\(folder)/\(name)"
             if Files.exists(path + ".bad") {
-                let said = try Files.text(path + ".err").split(separator: "\n").suffix(4).joined(separator: "\n")
+                let said = try Files.text(path + ".bad").split(separator: "\n").suffix(4).joined(separator: "\n")
                 throw LabError(
                     "series-unreadable", exit: .usage, "Mail \(index + 1) of \(file.path) cannot be decoded",
                     cause: Printable.text(said), next: "Get the mail again in its original form.")
