@@ -99,7 +99,8 @@ struct ModelUpdate {
             let isOurs = match.map { TextDigests($0.commit.patch) != record.digests } ?? isGone(record, matches)
             let isPorted = place(of: record.id).map { !model[$0].metadata.bases.contains(base) } ?? false
             guard isOurs || isPorted else { continue }
-            if place(of: record.id).map({ model[$0].fingerprint(on: base) }) != record.model { foreign.append(record.id) }
+            let now = place(of: record.id).map { model[$0].fingerprint(on: base) }
+            if now != record.model { foreign.append(record.id) }
         }
         for topic in model.topics {
             let known = session.patches.map(\.id).filter { PatchName.parts($0)?.topic == topic.name }
