@@ -37,6 +37,18 @@ public struct CachePruner: Sendable {
     /// - Throws: ``LabError`` `tool-missing` and others.
     public func contents() async throws -> CacheContents { try await CacheContents(of: cache, runner: runner) }
 
+    /// The lock on the whole cache; nil if somebody uses the cache.
+    ///
+    /// A process that is just being started holds what its parent holds until its exec, which is no use of the cache.
+    private func lockForItself() async throws -> FileLock? {
+        let path = try cache.useLock()
+        for _ in 0..<5 {
+            if let lock = try FileLock.acquireNow(path) { return lock }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        return try FileLock.acquireNow(path)
+    }
+
     /// Removes what was not used for longest until the cache is no larger than a limit.
     ///
     /// - Parameters:
@@ -50,7 +62,7 @@ public struct CachePruner: Sendable {
         to limit: ByteCount, keepingUsedSince start: Date = .distantFuture, believesNotes: Bool = false,
         isDryRun: Bool = false
     ) async throws -> PruneReport? {
-        guard let lock = try FileLock.acquireNow(try cache.useLock()) else { return nil }
+        guard let lock = try await lockForItself() else { return nil }
         var notes = believesNotes ? SizeNotes(in: cache) : SizeNotes()
         let contents = try await CacheContents(of: cache, runner: runner, known: notes.sizes)
         notes.add(contents.sizesWorthNoting)
