@@ -20,6 +20,8 @@ public struct KnownOutcome: Sendable, Equatable, Codable {
     public var append: String?
     /// Part of the kernel report's title that a known crash has; absent for any.
     public var title: String?
+    /// Whether the test passes at other times, so that a pass is no news; absent for no.
+    public var sometimes: Bool?
     /// Why, in a sentence; shown with every result it explains.
     public var reason: String
 }
@@ -59,7 +61,9 @@ public struct KnownOutcomes: Sendable {
     func expectation(
         for test: String, seen verdict: Verdict, titles: [String], in context: RunContext
     ) -> ExpectedResult? {
-        let known = entries.filter { $0.applies(to: test, in: context) }
+        let known = entries.filter {
+            $0.applies(to: test, in: context) && !(verdict == .pass && $0.sometimes == true)
+        }
         let fitting = known.first { entry in
             entry.outcome == verdict
                 && (entry.title.map { part in !titles.isEmpty && titles.allSatisfy { $0.contains(part) } } ?? true)

@@ -163,6 +163,24 @@ struct KnownOutcomesTests {
                 == ExpectedResult(.crash, reason: "upstream"))
     }
 
+    @Test("say nothing of a pass where a test only fails sometimes")
+    func sometimes() async throws {
+        let known = try await known(
+            """
+            [[known]]
+            tests = ["mirror/*"]
+            outcome = "fail"
+            sometimes = true
+            reason = "it is slow"
+            """)
+        func expectation(_ verdict: Verdict) -> ExpectedResult? {
+            known.expectation(for: "mirror/read", seen: verdict, titles: [], in: Self.context)
+        }
+        #expect(expectation(.pass) == nil)
+        #expect(expectation(.fail) == ExpectedResult(.fail, reason: "it is slow"))
+        #expect(expectation(.crash) == ExpectedResult(.fail, reason: "it is slow"))
+    }
+
     @Test("are none without a file")
     func empty() {
         #expect(KnownOutcomes().expectation(for: "a/b", seen: .fail, titles: [], in: Self.context) == nil)
