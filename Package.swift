@@ -65,6 +65,7 @@ let package = Package(
         library("KernelSource", ["HarnessCore", "ContentDigest", "ProcessRunner"]),
         library("PatchSeries", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"]),
         library("PatchModel", ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries", toml]),
+        library("Bisection"),
         library(
             "PatchWork", ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel"]),
         library(
@@ -103,6 +104,7 @@ let package = Package(
         tests("KernelSource", ["KernelSource", "hmmlab-supervise"]),
         tests("PatchSeries", ["PatchSeries", "hmmlab-supervise"], resources: [.copy("Fixtures")]),
         tests("PatchModel", ["PatchModel", "hmmlab-supervise"]),
+        tests("Bisection", ["Bisection"]),
         tests("PatchWork", ["PatchWork", "hmmlab-supervise"]),
         tests("PatchMail", ["PatchMail", "hmmlab-supervise"]),
         tests("PatchCheck", ["PatchCheck", "hmmlab-supervise"]),

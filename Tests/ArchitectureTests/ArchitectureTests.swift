@@ -15,7 +15,7 @@ import Testing
         "guest-init": ["GuestProtocol", "KernelModules", "CGuestShims"],
         "guest-tests": ["GuestTestKit", "DeviceMirror"],
         "HarnessCore": [], "CLibCrypto": [], "ContentDigest": ["CLibCrypto"], "hmmlab-supervise": [],
-        "ProcessRunner": ["HarnessCore"],
+        "ProcessRunner": ["HarnessCore"], "Bisection": [],
         "KernelSource": ["HarnessCore", "ContentDigest", "ProcessRunner"],
         "PatchSeries": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource"],
         "PatchModel": ["HarnessCore", "ProcessRunner", "KernelSource", "PatchSeries"],
