@@ -169,7 +169,7 @@ let devmemPinTests: [GuestTest] =
     + onOwnDevice(
         "devmem/reason-writeback", "Pages that are being written to disk stay and say so, until they are written",
         needs: [.nullBlock], timeoutMilliseconds: 120_000
-    ) { _, mirror in
+    ) { memory, mirror in
         try Workers.stayOnOneProcessor()
         let swap = try SlowSwap()
         let buffer = try smallPages(32)
@@ -200,9 +200,16 @@ let devmemPinTests: [GuestTest] =
         while try written.frameFlags().contains(where: isInFlight) { usleep(10_000) }
         // A read alone brings a page back read-only on older kernels.
         written.fill(seed: 1, firstPage: 8)
-        try mirror.expectMigration(buffer.range, .toDevice, "pages that are written move") { page in
-            (8..<16).contains(page) ? .moved : .there
+        // What was just written can be in the list of a processor, which holds it, until somebody empties all lists.
+        var result = try mirror.migrate(buffer.range, .toDevice)
+        for _ in 0..<20 where result.outcomes.contains(.pinned) {
+            try Shell.run("echo 1 > /proc/sys/vm/compact_memory")
+            result = try mirror.migrate(buffer.range, .toDevice)
         }
+        expect(
+            result.outcomes.allSatisfy { $0 == .moved || $0 == .there }, "pages that are written move",
+            "\(result.outcomes)")
+        try buffer.range.expectPlace(memory.place, "all pages are on the device")
         buffer.range.expectHolds(seed: 1, "the contents are right")
         _ = consume swap
     }
