@@ -129,6 +129,12 @@ public struct MappedBuffer: ~Copyable, Sendable {
         let start = (reserved + PageRange.pageSize).alignedUp(toMultipleOf: alignment)
         do {
             _ = try MappedBuffer.map(start, size, protection.bits, flags | MAP_FIXED, descriptor, file, line)
+            // Pages without access that are mapped right below must not merge with the fence: when they are split later,
+            // the kernel notifies the whole 2 MiB around the place if they are in one mapping (split_huge_pmd_address()).
+            // That may end where the buffer begins, and test_hmm drops the page behind what is invalidated.
+            try systemCall("madvise of the fence", file: file, line: line) {
+                madvise(reserved, start - reserved, MADV_DONTDUMP)
+            }
         } catch {
             munmap(reserved, size + 2 * alignment)
             throw error

@@ -54,6 +54,23 @@ let migrateMappingTests: [GuestTest] =
         try rest.expectUnmoved(since: before, "no page moved")
         rest.expectHolds(seed: 1, firstPage: 10, "the contents are right")
     }
+    + onBothMemories(
+        "migrate/neighbour-split", "The device keeps its pages when the mapping right before them is split"
+    ) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 2)
+        try buffer.advise(.noHugePage)
+        let half = MappedBuffer.pagesPerHugePage
+        let upper = buffer.range.pages(from: half, count: span)
+        buffer.range.fill(seed: 1)
+        let mirror = try memory.open()
+        try mirror.take(upper, seed: 1, firstPage: half)
+        let before = try upper.places()
+        // A split notifies the 2 MiB around it, up to where the pages on the device begin.
+        try buffer.protect(buffer.range.pages(from: 10, count: 1), .read)
+        try mirror.expectReads(upper, seed: 1, firstPage: half, "the device reads its own pages")
+        try upper.expectUnmoved(since: before, "no page moved")
+        upper.expectHolds(seed: 1, firstPage: half, "the contents are right")
+    }
     + onBothMemories("migrate/mlock", "Locked memory moves to the device, comes back locked, and can be unlocked") {
         memory in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
