@@ -64,6 +64,8 @@ public enum Conclusion: Sendable, Equatable {
     case goodEndIsBad(confidence: Double)
     /// The fault comes, goes and comes again, with these steps as the most probable ones.
     case comesAndGoes(steps: [Int], confidence: Double)
+    /// An end of the range, this state, cannot be tested.
+    case endUntestable(state: Int)
 }
 
 /// What to do next.
@@ -126,6 +128,8 @@ public struct Bisector: Sendable {
     private func ends(_ count: Int, _ running: [Int]) -> Decision? {
         let (good, bad) = (evidence.tally(0), evidence.tally(last))
         var runs: [Int] = []
+        if bad.bad == 0, isUntestable(last) { return .finished(.endUntestable(state: last)) }
+        if good.good + good.bad == 0, isUntestable(0) { return .finished(.endUntestable(state: 0)) }
         if bad.bad == 0 {
             if bad.runs >= options.mostEndRuns {
                 return .finished(.notReproduced(confidence: posterior.probabilities[last + 1]))
