@@ -87,7 +87,7 @@ let package = Package(
             [
                 "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
                 "PatchWork",
-                "PatchMail", "PatchCheck", "KernelBuild",
+                "PatchMail", "PatchCheck", "Bisection", "KernelBuild",
                 "GuestImage",
                 "GuestProtocol", "VirtualMachine", "QEMU", "KernelLog", "TestResults", toml,
             ]),

@@ -6,3 +6,10 @@ extension Int {
         "\(self) \(self == 1 ? noun : plural ?? noun + "s")"
     }
 }
+
+extension String {
+    /// The text filled with spaces to a width in characters; longer text stays as it is.
+    public func padded(_ width: Int) -> String {
+        count >= width ? self : self + String(repeating: " ", count: width - count)
+    }
+}

@@ -149,6 +149,15 @@ public struct KernelBuilder: Sendable {
         }
     }
 
+    /// The kernel for an input and a configuration if it is in the cache.
+    ///
+    /// - Throws: ``LabError`` if the toolchain cannot be asked who it is.
+    public func cached(_ input: KernelInput, _ config: ConfigRequest) async throws -> KernelArtifact? {
+        let toolchain = try await Toolchain.detect(environment: environment, runner: runner)
+        return KernelArtifact.load(
+            from: try cache.path("artifacts", signature(input, config, toolchain).digest.hexadecimal))
+    }
+
     func signature(_ input: KernelInput, _ config: ConfigRequest, _ toolchain: Toolchain) -> Signature {
         var signature = Signature()
         signature.add("recipe", Self.recipe)

@@ -21,6 +21,8 @@ public struct CacheThing: Sendable, Equatable {
         case series
         /// Answers of get_maintainer.
         case recipients
+        /// Journals, runs and reports of bisections.
+        case bisections
         /// What checkers said about patches.
         case checks
         /// Built kernels.
@@ -102,6 +104,7 @@ extension CacheContents {
         case ("modules", 2): return .modules
         case ("series", 3): return .series
         case ("recipients", 3): return .recipients
+        case ("bisections", 2): return .bisections
         case ("checks", 3): return .checks
         // Everything else there is a link, such as `latest`.
         case ("runs", 2): return parts[1].first?.isNumber == true ? .runs : nil

@@ -34,6 +34,15 @@ extension Lab {
         _ command: [String], kernel: KernelSelection, guest: GuestSelection, timeoutSeconds: Int?,
         onOutput: @escaping @Sendable (RunStream, [UInt8]) -> Void
     ) async throws -> CommandResult {
+        try await run(
+            command, kernel: kernel, guest: guest, timeoutSeconds: timeoutSeconds, place: nil, onOutput: onOutput)
+    }
+
+    /// As ``run(_:kernel:guest:timeoutSeconds:onOutput:)``, kept in a folder that is named.
+    func run(
+        _ command: [String], kernel: KernelSelection, guest: GuestSelection, timeoutSeconds: Int?, place: String?,
+        onOutput: @escaping @Sendable (RunStream, [UInt8]) -> Void
+    ) async throws -> CommandResult {
         let test = GuestTest(
             id: "run/command", suite: "run", summary: "", requirements: [],
             timeoutMilliseconds: (timeoutSeconds ?? Self.longestCommand) * 1000, arguments: command, form: .status,
@@ -45,7 +54,7 @@ extension Lab {
                 "command-too-long", exit: .usage, "The command is too long for the guest", cause: "\(error)",
                 next: "Split it into several commands.")
         }
-        let boots = try await boots(kernel, guest)
+        let boots = try await boots(kernel, guest, place: place)
         let plan = SessionPlan(modules: boots.modules, tests: [test], environment: [:])
         progress(.step("Booting the guest"))
         let session = TestSession(plan) { if case .output(let stream, let bytes) = $0 { onOutput(stream, bytes) } }
@@ -70,14 +79,17 @@ extension Lab {
     }
 
     /// Prepares everything for guests that run no suite of the kernel's own.
-    func boots(_ kernel: KernelSelection, _ guest: GuestSelection) async throws -> GuestBoots {
+    func boots(
+        _ kernel: KernelSelection, _ guest: GuestSelection, place: String? = nil
+    ) async throws -> GuestBoots {
         let machine = try machine(guest)
         let kernel = try await prepare(kernel)
         let modules = try await modules(of: guest.driver, for: kernel)
         let image = try await image(for: kernel, externalModules: modules, kselftest: nil)
         return try await GuestBoots(
             lab: self, kernel: kernel, externalModules: modules, image: image, machine: machine, selection: guest,
-            folder: RunFolder.make(in: cache), host: QEMUHost(runner: runner))
+            folder: place.map { try RunFolder.make(at: $0) } ?? RunFolder.make(in: cache),
+            host: QEMUHost(runner: runner))
     }
 
     /// The machine to boot; a missing emulator is found out before a kernel is built for it.

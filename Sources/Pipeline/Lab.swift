@@ -28,6 +28,14 @@ public struct PreparedKernel: Sendable {
     var config: ConfigRequest
 }
 
+/// A kernel that is decided on, whether or not it is built.
+struct KernelPlan: Sendable {
+    /// The series as applied; nil for the bare base.
+    var series: AppliedSeries?
+    var input: KernelInput
+    var config: ConfigRequest
+}
+
 /// Everything that the commands share: the cache, the tools, the sources.
 public struct Lab: Sendable {
     /// Where things are kept that can be made again.
@@ -87,36 +95,61 @@ public struct Lab: Sendable {
     ///
     /// - Throws: ``LabError`` with exit code 2 if a patch does not apply or the kernel does not build; many others.
     public func prepare(_ selection: KernelSelection) async throws -> PreparedKernel {
+        let plan = try await plan(selection)
+        let artifact = try await builder.build(plan.input, plan.config)
+        return PreparedKernel(
+            base: plan.input.base, series: plan.series, artifact: artifact, input: plan.input, config: plan.config)
+    }
+
+    /// Fetches and patches what is not there yet, and says what is to be built.
+    ///
+    /// - Throws: ``LabError`` with exit code 2 if a patch does not apply; many others.
+    func plan(_ selection: KernelSelection) async throws -> KernelPlan {
         let spec = try BaseSpec(parsing: selection.base)
         // What is cheap to refuse is refused before anything is fetched.
         let folder = FlavourFolder(installation.kconfig)
         let flavour = try folder.flavour(selection.flavour)
         let settings = try Fragment(settings: selection.settings)
         let given = try selection.configFiles.map { Fragment.File(path: $0, text: try Files.text($0, exit: .usage)) }
-        var model: PatchModel?
-        if let argument = selection.series { model = try await self.model(at: argument) }
-        var series: PatchSeries?
-        if let argument = selection.series, model == nil {
-            series = try await SeriesReader(runner: runner, cache: cache).read(argument).prefix(selection.upTo)
-        }
-
         try builder.checkPaths()
-        let base = try await sources.resolve(spec, refresh: selection.refresh ? .always : .whenStale)
-        if let model { series = try model.resolve(for: base).series.prefix(selection.upTo) }
-        var applied: AppliedSeries?
-        if let series, !series.patches.isEmpty {
-            for note in series.notes { progress(.note(note)) }
-            progress(.step("Applying \(series.patches.count.of("patch", plural: "patches"))"))
-            let applier = SeriesApplier(gitDirectory: sources.store.gitDirectory, runner: runner, cache: cache)
-            applied = try await applier.apply(series, onto: base.commit)
-            for note in applied?.notes ?? [] { progress(.note(note)) }
-        }
+        let (input, applied) = try await input(selection, spec)
         let config = try ConfigRequest(
             flavour: flavour.name, files: given,
-            fragments: folder.fragments(of: flavour, kernelVersion: base.kernelVersion), settings: settings)
-        let input = KernelInput(base: base, commit: applied?.tip ?? base.commit, tree: applied?.tree ?? base.tree)
-        let artifact = try await builder.build(input, config)
-        return PreparedKernel(base: base, series: applied, artifact: artifact, input: input, config: config)
+            fragments: folder.fragments(of: flavour, kernelVersion: input.base.kernelVersion), settings: settings)
+        return KernelPlan(series: applied, input: input, config: config)
+    }
+
+    /// The base with the series on it.
+    private func input(
+        _ selection: KernelSelection, _ spec: BaseSpec
+    ) async throws -> (KernelInput, AppliedSeries?) {
+        if let pinned = selection.pinned { return (pinned, nil) }
+        // A series that cannot be read is refused before a base is fetched.
+        let source = try await seriesSource(selection)
+        let base = try await sources.resolve(spec, refresh: selection.refresh ? .always : .whenStale)
+        let series = try source?(base).prefix(selection.upTo)
+        guard let series, !series.patches.isEmpty else {
+            return (KernelInput(base: base, commit: base.commit, tree: base.tree), nil)
+        }
+        for note in series.notes { progress(.note(note)) }
+        progress(.step("Applying \(series.patches.count.of("patch", plural: "patches"))"))
+        let applied = try await apply(series, onto: base)
+        for note in applied.notes { progress(.note(note)) }
+        return (KernelInput(base: base, commit: applied.tip, tree: applied.tree), applied)
+    }
+
+    /// Reads what `--series` names: a series, or a model that has one for each base; nil if it names nothing.
+    func seriesSource(_ selection: KernelSelection) async throws -> (@Sendable (Base) throws -> PatchSeries)? {
+        guard let argument = selection.series else { return nil }
+        if let model = try await model(at: argument) { return { try model.resolve(for: $0).series } }
+        let series = try await SeriesReader(runner: runner, cache: cache).read(argument)
+        _ = try series.prefix(selection.upTo)
+        return { _ in series }
+    }
+
+    func apply(_ series: PatchSeries, onto base: Base) async throws -> AppliedSeries {
+        try await SeriesApplier(gitDirectory: sources.store.gitDirectory, runner: runner, cache: cache).apply(
+            series, onto: base.commit)
     }
 
     var builder: KernelBuilder {

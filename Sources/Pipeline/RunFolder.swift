@@ -39,6 +39,24 @@ public struct RunFolder: Sendable {
         return folder
     }
 
+    /// A folder that is kept by whoever names it, with a number behind its name if it is taken.
+    ///
+    /// - Throws: ``LabError`` `cache-unwritable`.
+    static func make(at path: String) throws -> RunFolder {
+        try Files.makeFolder((path as NSString).deletingLastPathComponent)
+        var (place, count) = (path, 1)
+        while mkdir(place, 0o755) != 0 {
+            guard errno == EEXIST else {
+                throw LabError(
+                    "cache-unwritable", "\(place) cannot be made", cause: String(cString: strerror(errno)),
+                    next: "Make room there, or set XDG_CACHE_HOME to another folder.")
+            }
+            count += 1
+            place = "\(path)-\(count)"
+        }
+        return RunFolder(id: (place as NSString).lastPathComponent, path: place)
+    }
+
     private init(id: String, path: String) {
         self.id = id
         self.path = path

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import HarnessCore
+import KernelBuild
 
 @_exported import enum VirtualMachine.AcceleratorChoice
 
@@ -19,6 +20,8 @@ public struct KernelSelection: Sendable, Equatable {
     public var settings: [String]
     /// Whether the archive is asked even if its index is young.
     public var refresh: Bool
+    /// The patched source itself, where it is decided on already; base and series are only names then.
+    var pinned: KernelInput?
 
     /// Makes a selection.
     public init(

@@ -24,6 +24,8 @@ public struct TestSelection: Sendable {
     public var keepGoing: Bool
     /// The arguments that hmmlab was called with, for the record.
     public var arguments: [String]
+    /// Where the run is kept; nil for a folder of its own below the cache's `runs`.
+    var place: String?
 
     /// Makes a selection.
     public init(
@@ -93,7 +95,9 @@ extension Lab {
         let image = try await image(for: kernel, externalModules: modules, kselftest: kselftest)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, externalModules: modules, image: image, machine: machine,
-            selection: selection.guest, folder: RunFolder.make(in: cache, isLatest: !isDryRun),
+            selection: selection.guest,
+            folder: selection.place.map { try RunFolder.make(at: $0) }
+                ?? RunFolder.make(in: cache, isLatest: !isDryRun),
             host: QEMUHost(runner: runner))
         return TestArrangement(boots: boots, tests: tests, known: known)
     }
@@ -157,11 +161,7 @@ extension Lab {
         try Files.write(try Files.text(kernel.artifact.config), to: folder.path + "/config")
         var words = selection.arguments
         // The same base again, even when its series or branch has moved on.
-        switch kernel.base.spec {
-        case .debian: words += ["--base", "debian:\(kernel.base.version)"]
-        case .git(let repository, _): words += ["--base", "git:\(repository)@\(kernel.base.commit)"]
-        case .directory, .tar: break
-        }
+        if let base = kernel.base.exactSpecification { words += ["--base", base] }
         let command = Command(
             installation.root + "/scripts/hmmlab", words,
             environment: environment.filter { Self.honoured.contains($0.key) }.mapValues { $0 },

@@ -16,7 +16,8 @@ struct Hmmlab: AsyncParsableCommand {
             """,
         version: "0.1",
         subcommands: [
-            TestCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self, BaseCommand.self, ListCommand.self,
+            TestCommand.self, BisectCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self, BaseCommand.self,
+            ListCommand.self,
             PatchesCommand.self, CacheCommand.self, CheckModulesCommand.self, DoctorCommand.self,
         ])
 
@@ -195,9 +196,4 @@ struct ListCommand: AsyncParsableCommand {
         if let json { try json.write(Document([key: items])) }
         if json?.path != "-" { for item in items { printResult(line(item)) } }
     }
-}
-
-extension String {
-    /// The text filled with spaces to a width; longer text stays as it is.
-    func padded(_ width: Int) -> String { count >= width ? self : self + String(repeating: " ", count: width - count) }
 }

@@ -87,7 +87,7 @@ struct TestCommand: AsyncParsableCommand {
 }
 
 /// Lets Ctrl-C and SIGTERM cancel some work, so that it can keep what it has; a second signal ends hmmlab at once.
-private func interruptible<Result: Sendable>(
+func interruptible<Result: Sendable>(
     _ terminal: Terminal, _ work: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
     let task = Task { try await work() }

@@ -30,8 +30,8 @@ import Testing
         "KernelLog": ["HarnessCore"], "TestResults": ["HarnessCore", "KernelLog"],
         "Pipeline": [
             "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
-            "PatchWork", "PatchMail", "PatchCheck", "KernelBuild", "GuestImage", "GuestProtocol", "VirtualMachine",
-            "QEMU", "KernelLog", "TestResults",
+            "PatchWork", "PatchMail", "PatchCheck", "Bisection", "KernelBuild", "GuestImage", "GuestProtocol",
+            "VirtualMachine", "QEMU", "KernelLog", "TestResults",
         ],
         "hmmlab": ["Pipeline", "HarnessCore"],
     ]

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import KernelBuild
+
+/// What a bisection knows while it goes on, beside its journal.
+struct BisectionProgress {
+    /// What a run costs before any was measured, in seconds: a boot with a short test, and an incremental build.
+    private static let (usualRun, usualBuild) = (8.0, 90.0)
+
+    var history: History
+    let options: BisectorOptions
+    /// States that are being run; one as often as it is.
+    var running: [Int] = []
+    /// States whose kernel is in the cache.
+    var built: Set<Int> = []
+    private var identities: [Int: KernelIdentity] = [:]
+
+    init(history: History, options: BisectorOptions) {
+        self.history = history
+        self.options = options
+        built = Set(history.runs.filter { $0.outcome != .untestable }.map(\.state))
+    }
+
+    var posterior: Posterior { Posterior(history.evidence, options.model) }
+
+    /// Takes down that a state was run.
+    mutating func note(_ run: StateRun) {
+        if run.outcome != .untestable { built.insert(run.state) }
+    }
+
+    /// What a run of a state is going to cost, in seconds.
+    func cost(_ state: Int) -> Double {
+        let runs = history.runs
+        let tests = Self.mean(runs.map(\.testSeconds).filter { $0 > 0 }) ?? Self.usualRun
+        let builds = Self.mean(runs.map(\.buildSeconds).filter { $0 > 0 }) ?? Self.usualBuild
+        return tests + (built.contains(state) ? 0 : builds)
+    }
+
+    private static func mean(_ values: [Double]) -> Double? {
+        values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
+    }
+
+    /// The steps beside a state that turn out to change nothing in the kernel.
+    mutating func steps(identicalBy identity: KernelIdentity, at state: Int) -> [Int] {
+        guard identities[state] == nil else { return [] }
+        identities[state] = identity
+        let known = history.inertSteps
+        return [(state, state - 1), (state + 1, state + 1)].filter { step, neighbour in
+            identities[neighbour] == identity && !known.contains(step)
+        }.map(\.0)
+    }
+
+    /// How many passing runs it takes to believe that the fault is gone, by how often it showed where it was.
+    func passesToBelieve(confidence: Double) -> Int {
+        let evidence = history.evidence
+        let firstBad = evidence.tallies.filter { $0.value.bad > 0 }.keys.min() ?? 0
+        let faulty = evidence.tallies.filter { $0.key >= firstBad }.values
+        let (bad, good) = (faulty.reduce(0) { $0 + $1.bad }, faulty.reduce(0) { $0 + $1.good })
+        let rate = options.model.faulty.failureRate(failures: bad, passes: good)
+        var (passes, doubt) = (0, 1.0)
+        while passes < options.confirmations || (doubt > 1 - confidence && passes < options.mostEndRuns) {
+            passes += 1
+            doubt *= 1 - rate
+        }
+        return passes
+    }
+
+    func view(steps: [BisectionStep], noun: BisectionNoun) -> BisectionView {
+        let evidence = history.evidence
+        let probabilities = posterior.probabilities
+        return BisectionView(
+            steps: steps, noun: noun, tallies: (0...steps.count).map(evidence.tally), running: running,
+            probabilities: probabilities, secondsLeft: history.runs.isEmpty ? nil : secondsLeft(probabilities))
+    }
+
+    /// A guess: a run of a test that always shows the fault halves the range, and the culprit's two sides are run again.
+    private func secondsLeft(_ probabilities: [Double]) -> Double {
+        let bits = probabilities.reduce(0.0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) }
+        let likeliest = probabilities.firstIndex(of: probabilities.max() ?? 0) ?? 0
+        let cost = cost(min(likeliest, history.stepCount))
+        return (bits + Double(options.confirmations)) * cost
+    }
+}
