@@ -76,7 +76,8 @@ let onDemandErrorTests: [GuestTest] =
             .write(
                 patient.handle.bytes(buffer.range.pages(from: 4, count: 2)), from: image.range.pointer),
             "two attempts are enough")
-        expectEqual(try patient.counters().retries, 1, "the second one was needed")
+        // More than once if the kernel has moved a page meanwhile, as compaction does.
+        expect(try patient.counters().retries >= 1, "the second one was needed")
         try mirror.expectDone(last, "nothing is in the way now")
         buffer.range.pages(from: 4, count: 2).expectHolds(seed: 1, "the contents are right")
     }
