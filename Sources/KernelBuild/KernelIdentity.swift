@@ -11,6 +11,9 @@ public struct KernelIdentity: Sendable, Hashable {
     /// A digest of everything that is loaded.
     public let digest: String
 
+    /// The identity with a digest that is known.
+    public init(digest: String) { self.digest = digest }
+
     /// Reads the kernel's and the modules' ELF files (elf(5), 64 bit, little endian).
     ///
     /// - Throws: ``LabError`` `artifact-damaged`, or if a file cannot be read.
@@ -43,11 +46,12 @@ public struct KernelIdentity: Sendable, Hashable {
         guard data.starts(with: [0x7f, 0x45, 0x4c, 0x46, 2, 1]), let table = reader.number(UInt64.self, at: 0x28),
             let size = reader.number(UInt16.self, at: 0x3a), let count = reader.number(UInt16.self, at: 0x3c),
             let names = reader.number(UInt16.self, at: 0x3e), size >= 64,
+            reader.bytes(at: table, UInt64(count) * UInt64(size)) != nil,
             let namesOffset = reader.number(UInt64.self, at: table, UInt64(names) * UInt64(size), 0x18)
         else { throw damaged(path) }
         // What a module calls stands in its relocations, by the numbers of symbols.
         let isModule = reader.number(UInt16.self, at: 0x10) == 1
-        var signature = Signature()
+        var parts: [String] = []
         for index in 0..<UInt64(count) {
             let section = index * UInt64(size)
             guard let nameOffset = reader.number(UInt32.self, at: table, section),
@@ -66,12 +70,12 @@ public struct KernelIdentity: Sendable, Hashable {
                 isLoaded = (of ?? 0) & allocated != 0
             }
             guard isLoaded else { continue }
-            signature.add("section", "\(name) \(address) \(length)")
+            parts.append("\(name) \(address) \(length)")
             if type == noBits { continue }
             guard let contents = reader.bytes(at: offset, length) else { throw damaged(path) }
-            signature.add("contents", Digest(of: contents).hexadecimal)
+            parts.append(Digest(of: contents).hexadecimal)
         }
-        return signature.digest.hexadecimal
+        return Digest(of: parts.joined(separator: "\n")).hexadecimal
     }
 
     private static func damaged(_ path: String) -> LabError {

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import KernelBuild
+import Testing
+
+@testable import Pipeline
+
+@Suite("The parts of a bisection")
+struct BisectionPartsTests {
+    private func lines(_ text: String) throws -> [ConfigLine] { try Fragment(name: "x", text: text).lines }
+
+    @Test("A symbol is switched on before those that depend on it, and off behind them")
+    func configurations() throws {
+        let change = ConfigChange(
+            from: try lines("CONFIG_A=y\nCONFIG_OLD=y\nCONFIG_OLD_CHILD=m\nCONFIG_N=5\n# CONFIG_NEW is not set\n"),
+            to: try lines("CONFIG_A=y\n# CONFIG_OLD is not set\nCONFIG_N=6\nCONFIG_NEW=y\nCONFIG_NEW_CHILD=y\n"))
+        #expect(
+            change.lines.map(change.sentence) == [
+                "CONFIG_N: 5 to 6", "CONFIG_NEW: n to y", "CONFIG_NEW_CHILD: n to y", "CONFIG_OLD_CHILD: m to n",
+                "CONFIG_OLD: y to n",
+            ])
+        let first = Fragment.File(path: "x", text: change.text(after: 0))
+        #expect(first.isComplete, "nothing is merged over what a flavour has")
+        #expect(try lines(first.text).contains(ConfigLine("CONFIG_OLD_CHILD", "m")))
+        let middle = try lines(change.text(after: 2))
+        #expect(middle.contains(ConfigLine("CONFIG_NEW", "y")) && middle.contains(ConfigLine("CONFIG_OLD", "y")))
+        #expect(!middle.contains(ConfigLine("CONFIG_NEW_CHILD", "y")))
+        let without = try lines(change.text(without: 2))
+        #expect(without.contains(ConfigLine("CONFIG_N", "6")) && without.contains(ConfigLine("CONFIG_NEW", nil)))
+        #expect(Set(try lines(change.text(after: 5))) == Set(try lines(change.text(without: 6))))
+    }
+
+    @Test("Outputs differ where more than numbers differ")
+    func outputs() {
+        let good = ["mapped at 0x7f12ab", "read 12 pages", "ok"]
+        #expect(BisectionReport.firstDifference(good, good) == (nil, nil))
+        #expect(BisectionReport.firstDifference(good, ["mapped at 0x7f9910", "read 13 pages", "ok"]) == (nil, nil))
+        #expect(
+            BisectionReport.firstDifference(good, ["mapped at 0x1", "FAIL read 7 pages"])
+                == ("read 12 pages", "FAIL read 7 pages"))
+        #expect(BisectionReport.firstDifference(good, Array(good.prefix(2))) == ("ok", nil))
+    }
+
+    @Test("A journal is read up to its last whole line, and continued there")
+    func journal() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/journal"
+            let header = BisectionHeader(
+                arguments: ["bisect"], directory: "/", base: nil, digest: "d", started: Date(timeIntervalSince1970: 5))
+            let runs = (0..<3).map { HistoryEntry.ran(StateRun(state: $0, purpose: .search, outcome: .clean)) }
+            let journal = try JournalFile(creating: path)
+            try journal.append(header)
+            for run in runs { try journal.append(run) }
+            let whole = try Files.bytes(path)
+            #expect(throws: LabError.self) { try JournalFile(creating: path) }
+
+            // Wherever the process was killed while it wrote the last line.
+            let lastLine = try JournalFile.lines(at: path)[3].count
+            for cut in 1...lastLine + 1 {
+                try Files.write(whole.dropLast(cut), to: path)
+                let (seen, entries) = try BisectionJournal.read(path)
+                #expect(seen == header && entries == Array(runs.prefix(2)))
+                try JournalFile(continuing: path).append(runs[2])
+                #expect(try Files.bytes(path) == whole)
+            }
+            try Files.write(whole.prefix(10), to: path)
+            #expect(throws: LabError.self) { try BisectionJournal.read(path) }
+            try Files.write(whole + Data("nonsense\n".utf8), to: path)
+            #expect(throws: LabError.self) { try BisectionJournal.read(path) }
+        }
+    }
+
+    @Test("Neighbours with the same kernel are found once, whichever is built first")
+    func identities() async throws {
+        var progress = BisectionProgress(history: History(stepCount: 4), options: BisectorOptions())
+        let (one, two) = (KernelIdentity(digest: "1"), KernelIdentity(digest: "2"))
+        #expect(progress.steps(identicalBy: one, at: 0).isEmpty)
+        #expect(progress.steps(identicalBy: one, at: 2).isEmpty, "what lies between is not known")
+        #expect(progress.steps(identicalBy: two, at: 3).isEmpty)
+        #expect(progress.steps(identicalBy: one, at: 1) == [1, 2])
+        #expect(progress.steps(identicalBy: one, at: 1).isEmpty, "it was said")
+    }
+
+    @Test("A fault that shows now and then takes more passing runs to be believed gone")
+    func passes() {
+        func passes(bad: Int, good: Int) -> Int {
+            var history = History(stepCount: 1)
+            for outcome in Array(repeating: StateRun.Outcome.failing, count: bad)
+                + Array(repeating: .clean, count: good)
+            {
+                history.add(.ran(StateRun(state: 1, purpose: .end, outcome: outcome, symptoms: ["x"])))
+            }
+            return BisectionProgress(history: history, options: BisectorOptions()).passesToBelieve(confidence: 0.99)
+        }
+        #expect(passes(bad: 6, good: 0) == 2)
+        #expect((10...20).contains(passes(bad: 30, good: 70)), "0.7 to the 13th is below 0.01")
+        #expect(passes(bad: 1, good: 500) == 44, "nobody wants to wait for ever")
+    }
+
+    @Test("Old bisections go, and the newest can be gone on with")
+    func folders() async throws {
+        try await withTemporaryFolder { root in
+            let cache = Cache(root: root)
+            #expect(throws: LabError.self) { try BisectionFolder.find(nil, in: cache) }
+            var last: BisectionFolder?
+            for day in 0..<(BisectionFolder.kept + 2) {
+                let folder = try BisectionFolder.make(
+                    in: cache, now: Date(timeIntervalSince1970: Double(day) * 86_400))
+                try Files.write("x", to: folder.path + "/journal")
+                last = folder
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: root + "/bisections").count == 20)
+            #expect(try BisectionFolder.find("latest", in: cache) == last)
+            #expect(throws: LabError.self) { try BisectionFolder.find("19700101-000000-1", in: cache) }
+        }
+    }
+}
