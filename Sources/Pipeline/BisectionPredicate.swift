@@ -43,8 +43,10 @@ public struct BisectionPredicate: Sendable, Equatable, Codable {
 
     /// What is looked at.
     public var subject: Subject
-    /// The tests to run where the subject does not say: suites by name, empty for all, and a regular expression.
+    /// The suites to run for ``Subject/crash(_:)``, by name; empty for all of the driver.
     public var suites: [String]
+    /// The one test to run for ``Subject/crash(_:)`` instead, by its id.
+    public var trigger: String?
     /// A regular expression for test ids, for ``Subject/suite(_:)`` and ``Subject/crash(_:)``.
     public var filter: String?
     /// Makes a command's last number the measure instead of its status.
@@ -54,11 +56,12 @@ public struct BisectionPredicate: Sendable, Equatable, Codable {
 
     /// Makes a predicate.
     public init(
-        _ subject: Subject, suites: [String] = [], filter: String? = nil, threshold: Threshold? = nil,
+        _ subject: Subject, suites: [String] = [], trigger: String? = nil, filter: String? = nil, threshold: Threshold? = nil,
         timeoutSeconds: Int? = nil
     ) {
         self.subject = subject
         self.suites = suites
+        self.trigger = trigger
         self.filter = filter
         self.threshold = threshold
         self.timeoutSeconds = timeoutSeconds

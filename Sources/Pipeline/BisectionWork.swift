@@ -28,19 +28,26 @@ extension BisectionPredicate {
             try catalog.check(suites: [name], for: driver)
             if name != SuiteCatalog.kselftest { _ = try catalog.tests(suites: [name], filter: filter) }
             return .tests(suites: [name], filter: filter)
-        case .crash: return .tests(suites: suites, filter: filter)
-        case .test(let id):
-            let suite = catalog.suites.map(\.name).filter { id.hasPrefix($0 + "/") }.max { $0.count < $1.count }
-            // The kernel's own tests are known only once a kernel is there.
-            guard let suite, suite == SuiteCatalog.kselftest || catalog.own.contains(where: { $0.id == id }) else {
-                throw LabError(
-                    "test-unknown", exit: .usage, "There is no test \(id)", next: "hmmlab list tests shows them.")
-            }
-            try catalog.check(suites: [suite], for: driver)
-            // A slash needs no escape, and the pattern ends up in commands that people read.
-            let pattern = NSRegularExpression.escapedPattern(for: id).replacing("\\/", with: "/")
-            return .tests(suites: [suite], filter: "^\(pattern)$")
+        case .crash:
+            if let trigger { return try Self.run(test: trigger, catalog, driver) }
+            return .tests(suites: suites, filter: filter)
+        case .test(let id): return try Self.run(test: id, catalog, driver)
         }
+    }
+
+    private static func run(
+        test id: String, _ catalog: SuiteCatalog, _ driver: GuestSelection.Driver
+    ) throws -> PredicateRun {
+        let suite = catalog.suites.map(\.name).filter { id.hasPrefix($0 + "/") }.max { $0.count < $1.count }
+        // The kernel's own tests are known only once a kernel is there.
+        guard let suite, suite == SuiteCatalog.kselftest || catalog.own.contains(where: { $0.id == id }) else {
+            throw LabError(
+                "test-unknown", exit: .usage, "There is no test \(id)", next: "hmmlab list tests shows them.")
+        }
+        try catalog.check(suites: [suite], for: driver)
+        // A slash needs no escape, and the pattern ends up in commands that people read.
+        let pattern = NSRegularExpression.escapedPattern(for: id).replacing("\\/", with: "/")
+        return .tests(suites: [suite], filter: "^\(pattern)$")
     }
 }
 

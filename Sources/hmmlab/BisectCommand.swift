@@ -169,7 +169,7 @@ struct BisectionRangeOptions: ParsableArguments {
 
 /// What tells a bad kernel from a good one.
 struct BisectionPredicateOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("This test fails.", valueName: "id")) var test: String?
+    @Option(help: ArgumentHelp("This test fails; with --crash, what is run.", valueName: "id")) var test: String?
     @Option(
         name: .customLong("suite"),
         help: ArgumentHelp(
@@ -201,7 +201,7 @@ struct BisectionPredicateOptions: ParsableArguments {
 
     func predicate() throws -> BisectionPredicate {
         var subjects: [BisectionPredicate.Subject] = []
-        if let test { subjects.append(.test(test)) }
+        if let test, crash == nil { subjects.append(.test(test)) }
         if let crash { subjects.append(.crash(crash)) }
         if build { subjects.append(.build) }
         if boot { subjects.append(.boot) }
@@ -218,6 +218,9 @@ struct BisectionPredicateOptions: ParsableArguments {
             throw ValidationError("--above, --below and --timeout need --command.")
         }
         if above != nil && below != nil { throw ValidationError("Give one of --above and --below.") }
+        if crash != nil, test != nil, !suites.isEmpty || filter != nil {
+            throw ValidationError("With --crash, give either --test or --suite and --filter.")
+        }
         if filter != nil && suites.isEmpty && crash == nil {
             throw ValidationError("--filter needs --suite or --crash.")
         }
@@ -226,7 +229,7 @@ struct BisectionPredicateOptions: ParsableArguments {
         }
         let threshold = above.map { BisectionPredicate.Threshold(.above, $0) }
         return BisectionPredicate(
-            subjects[0], suites: crash == nil ? [] : suites, filter: filter,
+            subjects[0], suites: crash == nil ? [] : suites, trigger: crash == nil ? nil : test, filter: filter,
             threshold: threshold ?? below.map { .init(.below, $0) }, timeoutSeconds: timeout)
     }
 }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import HarnessCore
+import ProcessRunner
+import Testing
+
+/// What the tests read of a bisection's JSON.
+private struct BisectionDocument: Decodable {
+    struct Culprit: Decodable {
+        var index: Int
+        var subject: String
+        var diff: String?
+    }
+    struct Step: Decodable {
+        var index: Int
+        var verdict: String
+        var runs: Int
+        var logs: [String]
+    }
+    struct Reversal: Decodable { var verdict: String }
+    var outcome: String
+    var confidence: Double
+    var culprit: Culprit?
+    var candidates: [Int]
+    var steps: [Step]
+    var reverted: Reversal?
+    var commands: [String: String]
+    var folder: String
+
+    init(_ path: String) throws { self = try JSON.value(Self.self, from: try Files.bytes(path)) }
+}
+
+/// A planted series, as scripts/corpus writes it.
+private struct PlantedCase: Decodable {
+    var test: String?
+    var crash: String?
+    /// The test that makes the crash.
+    var run: String?
+    var places: [Int]
+    var culprits: [String]
+    var expect: String
+}
+
+extension EndToEnd {
+    /// Planted faults are found by bisections that really build and boot.
+    @Suite struct BisectTests {
+        private let tool: Tool
+
+        init() throws { tool = try Tool() }
+
+        /// Writes a case of the corpus; returns what is known of it.
+        private func plant(_ name: String) async throws -> PlantedCase {
+            let root = try #require(ProcessInfo.processInfo.environment["HMMLAB_ROOT"])
+            try await tool.runner.check(Command(root + "/scripts/corpus", [tool.folder + "/corpus", name]))
+            return try JSON.value(
+                PlantedCase.self, from: try Files.bytes("\(tool.folder)/corpus/\(name)/case.json"))
+        }
+
+        private func arguments(_ name: String, _ planted: PlantedCase) -> [String] {
+            let crash = planted.crash.map { ["--crash", $0, "--test", planted.run ?? ""] }
+            let predicate = planted.test.map { ["--test", $0] } ?? crash ?? []
+            return ["bisect", "--quiet", "--series", "corpus/\(name)"] + predicate
+        }
+
+        /// A write flag, an invalidation, a collapse that only THP shows, and a test that fails three times in ten.
+        @Test(arguments: ["lost-soft-dirty", "no-word-of-mprotect", "collapse-tells-nobody", "backs-off-at-random"])
+        func theCulpritIsFound(_ name: String) async throws {
+            defer { tool.remove() }
+            let planted = try await plant(name)
+            let output = try await tool.run(arguments(name, planted) + ["--json", "found.json"])
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
+            let found = try BisectionDocument(tool.folder + "/found.json")
+            #expect(found.outcome == "found" && found.confidence >= 0.99)
+            #expect(found.culprit?.index == planted.places[0])
+            #expect(found.culprit?.subject == planted.culprits[0])
+            #expect(found.reverted?.verdict == "good")
+            #expect(found.culprit?.diff?.contains("diff --git") == true)
+            let (parent, child) = (found.steps[planted.places[0] - 1], found.steps[planted.places[0]])
+            #expect(parent.verdict == "good" && parent.runs >= 2)
+            #expect((child.verdict == "bad" || child.verdict == "mixed") && child.runs >= 2)
+            #expect(child.logs.count == child.runs && child.logs.allSatisfy(Files.isFolder))
+            #expect(output.standardOutput.contains("culprit: patch \(planted.places[0]): \(planted.culprits[0])"))
+        }
+
+        /// The kernels around the culprit do not compile, which is neither good nor bad.
+        @Test func whatDoesNotBuildIsNotBlamed() async throws {
+            defer { tool.remove() }
+            let name = "guilty-where-nothing-builds"
+            let planted = try await plant(name)
+            let output = try await tool.run(arguments(name, planted) + ["--json", "found.json"])
+            #expect(output.ending == .exited(1), "\(output.standardError.suffix(2000))")
+            let found = try BisectionDocument(tool.folder + "/found.json")
+            #expect(found.outcome == "ambiguous" && found.culprit == nil)
+            #expect(found.candidates.contains(planted.places[0]))
+            #expect(found.steps.contains { $0.verdict == "unknown" })
+        }
+
+        /// Killed at random moments and gone on with, a bisection finds the same, and measures no build twice.
+        @Test func aKilledBisectionIsContinued() async throws {
+            defer { tool.remove() }
+            let name = "no-page-to-bring-back"
+            let planted = try await plant(name)
+            var arguments = arguments(name, planted)
+            var folder = ""
+            for _ in 0..<4 {
+                // Before the journal stands there is nothing to go on with.
+                try await tool.killDuring(arguments, milliseconds: 6000...15_000)
+                #expect(try await tool.wait { try await tool.guests(with: "bisections").isEmpty })
+                let cache = Cache().root + "/bisections"
+                let names = try FileManager.default.contentsOfDirectory(atPath: cache)
+                let latest = names.filter { $0.first?.isNumber == true }.max()
+                let newest = try #require(latest)
+                if arguments.contains("--resume") { #expect(folder == newest) }
+                folder = newest
+                arguments = ["bisect", "--quiet", "--resume", folder]
+            }
+            let output = try await tool.run(arguments + ["--json", "found.json"])
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
+            let found = try BisectionDocument(tool.folder + "/found.json")
+            #expect(found.outcome == "found" && found.culprit?.index == planted.places[0])
+            struct Entry: Decodable {
+                struct Run: Decodable {
+                    var state: Int
+                    var buildSeconds: Double
+                }
+                var run: Run?
+            }
+            let entries = try JournalFile.lines(at: found.folder + "/journal").dropFirst().map {
+                try JSON.value(Entry.self, from: $0)
+            }
+            let built = entries.compactMap(\.run).filter { $0.buildSeconds > 0 }.map(\.state)
+            #expect(built.count == Set(built).count, "a kernel was built twice: \(built)")
+        }
+
+        /// Of two configurations, the symbol; it takes what its dependencies take along.
+        @Test func theSymbolIsFound() async throws {
+            defer { tool.remove() }
+            let kernel = try await tool.run("build", "--quiet", "--json", "kernel.json")
+            #expect(kernel.ending == .exited(0), "\(kernel.standardError)")
+            struct Built: Decodable { var config: String }
+            let good = try Files.text(
+                try JSON.value(Built.self, from: try Files.bytes(tool.folder + "/kernel.json")).config)
+            try Files.write(good, to: tool.folder + "/good.config")
+            let bad = good.replacing("CONFIG_IDLE_PAGE_TRACKING=y", with: "# CONFIG_IDLE_PAGE_TRACKING is not set")
+                .replacing("CONFIG_DEBUG_FS=y", with: "# CONFIG_DEBUG_FS is not set")
+            try Files.write(bad, to: tool.folder + "/bad.config")
+            let output = try await tool.run(
+                "bisect", "--good-config", "good.config", "--bad-config", "bad.config", "--command",
+                "test -e /sys/kernel/mm/page_idle/bitmap", "--json", "found.json")
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
+            let found = try BisectionDocument(tool.folder + "/found.json")
+            #expect(found.culprit?.subject == "CONFIG_IDLE_PAGE_TRACKING: y to n")
+        }
+
+        @Test func rangesThatMakeNoSenseAreRefused() async throws {
+            defer { tool.remove() }
+            for (words, said) in [
+                (["--series", "x"], "what is bad"), (["--test", "migrate/repeat-private"], "range"),
+                (["--series", "x", "--test", "a/b", "--boot"], "one of"),
+                (["--range", "x@a", "--boot"], "PATH@GOOD..BAD"), (["--versions", "a..", "--boot"], "GOOD..BAD"),
+                (["--series", "x", "--boot", "--above", "3"], "--command"),
+                (["--series", "x", "--boot", "--confidence", "1"], "--confidence"),
+                (["--good-config", "x", "--boot"], "--bad-config"), (["--resume", "latest", "--boot"], "--resume"),
+                (["--resume", "no-such"], "no-such"), (["--series", "x", "--test", "no/such"], "no/such"),
+                (["--range", "/nowhere@a..b", "--boot"], "/nowhere"),
+                (["--versions", "1.2.3-1..1.2.4-1", "--boot"], "1.2.3-1"),
+            ] {
+                let output = try await tool.run(["bisect"] + words)
+                #expect(output.ending == .exited(64), "\(words): \(output.standardError)")
+                #expect(output.standardError.contains(said), "\(words): \(output.standardError)")
+            }
+        }
+    }
+}
