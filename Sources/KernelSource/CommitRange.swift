@@ -55,10 +55,11 @@ extension KernelSources {
     /// - Parameter reversed: whether to take it back instead.
     /// - Throws: ``LabError`` as ``commits(of:from:to:)``.
     public func diff(of commit: String, in repository: String, reversed: Bool = false) async throws -> String {
-        try await UserRepository(path: repository, runner: runner).output([
-            "diff-tree", "-p", "--no-commit-id", "--binary", "--full-index", "--no-ext-diff", "--no-textconv",
-            "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
-        ] + (reversed ? [commit, commit + "^1"] : [commit + "^1", commit]))
+        try await UserRepository(path: repository, runner: runner).output(
+            [
+                "diff-tree", "-p", "--no-commit-id", "--binary", "--full-index", "--no-ext-diff", "--no-textconv",
+                "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
+            ] + (reversed ? [commit, commit + "^1"] : [commit + "^1", commit]))
     }
 
     /// The versions of linux-source between two, in their order, as far as the archive or the store has them.

@@ -56,7 +56,8 @@ public struct BisectionPredicate: Sendable, Equatable, Codable {
 
     /// Makes a predicate.
     public init(
-        _ subject: Subject, suites: [String] = [], trigger: String? = nil, filter: String? = nil, threshold: Threshold? = nil,
+        _ subject: Subject, suites: [String] = [], trigger: String? = nil, filter: String? = nil,
+        threshold: Threshold? = nil,
         timeoutSeconds: Int? = nil
     ) {
         self.subject = subject
@@ -95,8 +96,10 @@ struct RunJudgement: Equatable {
 extension BisectionPredicate {
     /// What a run of tests says.
     func judge(_ record: RunRecord) -> RunJudgement {
-        let titles = (record.tests.flatMap(\.reports) + record.problems.flatMap(\.reports)).filter { $0.kind != ReportKind.outOfMemory.rawValue }
-            .map(\.title)
+        let titles = (record.tests.flatMap(\.reports) + record.problems.flatMap(\.reports)).filter {
+            $0.kind != ReportKind.outOfMemory.rawValue
+        }
+        .map(\.title)
         if case .crash(let wanted) = subject, let title = titles.first(where: { $0.contains(wanted) }) {
             return RunJudgement(outcome: .failing, symptoms: ["crash: \(wanted)"], sentence: title)
         }

@@ -264,7 +264,8 @@ struct BisectionWork: Sendable {
         words += ["--base", kernel.base] + (kernel.series.map { ["--series", Self.absolute($0)] } ?? [])
         if kernel.series != nil, let upTo = kernel.upTo { words += ["--upto", "\(upTo)"] }
         words += ["--flavour", kernel.flavour]
-        words += kernel.configFiles.flatMap { ["--config", Self.absolute($0)] } + kernel.settings.flatMap { ["--set", $0] }
+        words +=
+            kernel.configFiles.flatMap { ["--config", Self.absolute($0)] } + kernel.settings.flatMap { ["--set", $0] }
         if case .build = run { return words }
         let guest = selection.guest
         words += ["--driver", guest.driver.rawValue, "--machine", guest.machine]

@@ -16,7 +16,8 @@ final class LiveBisection: Sendable {
     func show(_ event: BisectionEvent) {
         switch event {
         case .planned(let view, let folder):
-            terminal.line("\(view.noun.counted(view.steps.count)) between good and bad; the journal is \(folder)/journal")
+            terminal.line(
+                "\(view.noun.counted(view.steps.count)) between good and bad; the journal is \(folder)/journal")
             let earlier = view.tallies.reduce(0) { $0 + $1.runs }
             if earlier > 0 { terminal.line("going on after \(earlier.of("run"))") }
             count.withLock { $0 = earlier }
