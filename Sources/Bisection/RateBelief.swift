@@ -55,7 +55,7 @@ public struct RateBelief: Sendable, Equatable, Codable {
     }
 
     /// A test that fails wherever the fault is: mostly every time, but perhaps at any rate.
-    public static let faulty = RateBelief([.exactly(1, weight: 0.4), .beta(1, 1, weight: 0.6)])
+    public static let faulty = RateBelief([.exactly(1, weight: 0.6), .beta(1, 1, weight: 0.4)])
     /// A test where the fault is not: mostly it never fails, but it may be flaky.
     public static let sound = RateBelief([.exactly(0, weight: 0.95), .beta(1, 19, weight: 0.05)])
 

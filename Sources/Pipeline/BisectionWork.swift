@@ -108,13 +108,15 @@ struct BisectionWork: Sendable {
 
     private func search(_ progress: inout BisectionProgress, _ journal: JournalFile) async throws -> Outcome {
         let begin = ContinuousClock.now
+        let earlier = progress.history.runs.count
         return try await withThrowingTaskGroup(of: Result.self) { group in
             while true {
                 let free = selection.parallel - progress.running.count
                 let decision = Bisector(progress.history.evidence, selection.options).next(
                     count: max(1, free), running: progress.running, seconds: progress.cost)
                 let isSpent =
-                    selection.mostRuns.map { progress.history.runs.count + progress.running.count >= $0 } ?? false
+                    selection.mostRuns.map { progress.history.runs.count + progress.running.count - earlier >= $0 }
+                    ?? false
                     || selection.mostMinutes.map { ContinuousClock.now - begin >= .seconds($0 * 60) } ?? false
                 switch decision {
                 case .finished(let conclusion) where progress.running.isEmpty: return .concluded(conclusion)

@@ -20,9 +20,9 @@ public struct BisectionSelection: Sendable {
     public var takesAnyFailure: Bool
     /// How many guests may run at the same time, from 1.
     public var parallel: Int
-    /// The most runs; nil for no limit.
+    /// The most runs, those of earlier parts of an interrupted bisection not counted; nil for no limit.
     public var mostRuns: Int?
-    /// The most minutes, those of earlier parts of an interrupted bisection not counted; nil for no limit.
+    /// The most minutes, counted likewise; nil for no limit.
     public var mostMinutes: Int?
     /// The arguments that hmmlab was called with, for `--resume`.
     public var arguments: [String]

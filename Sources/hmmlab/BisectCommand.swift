@@ -38,8 +38,8 @@ struct BisectCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Give up after so many minutes.", valueName: "n")) var minutes: Int?
     @Option(
         help: ArgumentHelp(
-            "Go on with a bisection that was interrupted, by its name or latest; takes no other option but -q and "
-                + "--json.", valueName: "name"))
+            "Go on with a bisection that was interrupted, by its name or latest, for as long as --runs and --minutes "
+                + "say now.", valueName: "name"))
     var resume: String?
     @Option(help: JSONOutput.help) var json: JSONOutput?
 
@@ -48,7 +48,7 @@ struct BisectCommand: AsyncParsableCommand {
             guard predicates.isEmpty, ranges.isEmpty, kernel.series == nil else {
                 throw ValidationError("--resume goes on with what was asked for then; give it no range and no test.")
             }
-            return
+            return try validateBudget()
         }
         guard confidence > 0.5, confidence < 1 else {
             throw ValidationError("--confidence takes a probability above 0.5 and below 1, not \(confidence).")
@@ -56,10 +56,14 @@ struct BisectCommand: AsyncParsableCommand {
         if let rate, rate <= 0 || rate > 1 {
             throw ValidationError("--rate takes a number above 0 and up to 1, not \(rate).")
         }
+        try validateBudget()
+        _ = try selection(arguments: [])
+    }
+
+    private func validateBudget() throws {
         for (name, value) in [("parallel", parallel), ("runs", runs ?? 1), ("minutes", minutes ?? 1)] where value < 1 {
             throw ValidationError("--\(name) takes a number from 1, not \(value).")
         }
-        _ = try selection(arguments: [])
     }
 
     private func selection(arguments: [String]) throws -> BisectionSelection {
@@ -94,7 +98,10 @@ struct BisectCommand: AsyncParsableCommand {
                     "folder-missing", exit: .usage, "The folder \(earlier.directory) that it was begun in is gone",
                     next: "Begin it anew; kernels that were built are in the cache.")
             }
-            return try await bisect(lab, terminal, command.selection(arguments: earlier.arguments), earlier)
+            var selection = try command.selection(arguments: earlier.arguments)
+            // A budget, and the guests at a time, are for one part.
+            (selection.mostRuns, selection.mostMinutes, selection.parallel) = (runs, minutes, parallel)
+            return try await bisect(lab, terminal, selection, earlier)
         }
     }
 
