@@ -132,26 +132,6 @@ extension EndToEnd {
             #expect(built.count == Set(built).count, "a kernel was built twice: \(built)")
         }
 
-        /// Of two configurations, the symbol; it takes what its dependencies take along.
-        @Test func theSymbolIsFound() async throws {
-            defer { tool.remove() }
-            let kernel = try await tool.run("build", "--quiet", "--json", "kernel.json")
-            #expect(kernel.ending == .exited(0), "\(kernel.standardError)")
-            struct Built: Decodable { var config: String }
-            let good = try Files.text(
-                try JSON.value(Built.self, from: try Files.bytes(tool.folder + "/kernel.json")).config)
-            try Files.write(good, to: tool.folder + "/good.config")
-            let bad = good.replacing("CONFIG_IDLE_PAGE_TRACKING=y", with: "# CONFIG_IDLE_PAGE_TRACKING is not set")
-                .replacing("CONFIG_DEBUG_FS=y", with: "# CONFIG_DEBUG_FS is not set")
-            try Files.write(bad, to: tool.folder + "/bad.config")
-            let output = try await tool.run(
-                "bisect", "--good-config", "good.config", "--bad-config", "bad.config", "--command",
-                "test -e /sys/kernel/mm/page_idle/bitmap", "--json", "found.json")
-            #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
-            let found = try BisectionDocument(tool.folder + "/found.json")
-            #expect(found.culprit?.subject == "CONFIG_IDLE_PAGE_TRACKING: y to n")
-        }
-
         @Test func rangesThatMakeNoSenseAreRefused() async throws {
             defer { tool.remove() }
             for (words, said) in [
