@@ -51,6 +51,30 @@ struct SimulatedCase {
     }
 }
 
+extension SimulatedCase {
+    /// What `git bisect run` would name: each state is run an odd number of times, and the majority is believed.
+    func gitBisect(runsPerState: Int, _ generator: inout some RandomNumberGenerator) -> (step: Int, runs: Int) {
+        var (good, bad, runs) = (0, stepCount, 0)
+        while bad - good > 1 {
+            let middle = (good + bad) / 2
+            let failures = (0..<runsPerState).count { _ in
+                middle >= culprit && Double.random(in: 0..<1, using: &generator) < rate
+            }
+            runs += runsPerState
+            if failures * 2 > runsPerState { bad = middle } else { good = middle }
+        }
+        return (bad, runs)
+    }
+
+    /// The fewest runs on average by which any procedure could name the culprit, in bits over the capacity of a run:
+    /// a run of a bad state passes with a probability of 1 - rate, one of a good state never fails (a Z-channel).
+    static func bound(stepCount: Int, rate: Double) -> Double {
+        let miss = 1 - rate
+        let capacity = rate == 1 ? 1 : log2(1 + rate * pow(miss, miss / rate))
+        return log2(Double(stepCount)) / capacity
+    }
+}
+
 /// splitmix64: the same seed gives the same cases everywhere.
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
@@ -75,12 +99,20 @@ struct SimulationTests {
     func calibration(rate: Double, cases: Int) {
         var generator = SeededGenerator(UInt64(rate * 100))
         var (found, right, runs, others) = (0, 0, 0, 0)
+        var git = [1: (right: 0, runs: 0), 3: (right: 0, runs: 0)]
+        var bound = 0.0
         for _ in 0..<cases {
             let stepCount = Int.random(in: 8...32, using: &generator)
             let simulated = SimulatedCase(
                 stepCount: stepCount, culprit: Int.random(in: 1...stepCount, using: &generator), rate: rate)
             let result = simulated.run(BisectorOptions(), &generator)
             runs += result.runs
+            bound += SimulatedCase.bound(stepCount: stepCount, rate: rate)
+            for times in [1, 3] {
+                let (step, runs) = simulated.gitBisect(runsPerState: times, &generator)
+                git[times]?.right += step == simulated.culprit ? 1 : 0
+                git[times]?.runs += runs
+            }
             switch result.conclusion {
             case .found(let step, _):
                 found += 1
@@ -92,6 +124,40 @@ struct SimulationTests {
         // Three standard deviations of chance, for the few cases of the low rates.
         let slack = 3 * (0.01 * 0.99 * Double(found)).squareRoot()
         #expect(Double(right) >= 0.99 * Double(found) - (rate < 1 ? slack : 0), "\(right) of \(found)")
-        #expect(runs > 0)
+        // For scripts/bench --bisect.
+        func share(_ right: Int, _ runs: Int, of count: Int) -> String {
+            String(
+                format: "%6.2f %% right, %6.1f runs", 100 * Double(right) / Double(count), Double(runs) / Double(cases))
+        }
+        print(
+            "simulated: failure rate \(rate): hmmlab \(share(right, runs, of: found)); git bisect run",
+            "\(share(git[1]?.right ?? 0, git[1]?.runs ?? 0, of: cases)); best of three",
+            "\(share(git[3]?.right ?? 0, git[3]?.runs ?? 0, of: cases)); no procedure below",
+            String(format: "%.1f runs", bound / Double(cases)))
+    }
+
+    @Test("Whatever confidence is asked for, at least that share is right", arguments: [0.7, 0.8, 0.9, 0.95])
+    func confidences(_ confidence: Double) {
+        var generator = SeededGenerator(UInt64(confidence * 1000))
+        var (found, right, stated) = (0, 0, 0.0)
+        for _ in 0..<600 {
+            let stepCount = Int.random(in: 8...32, using: &generator)
+            let simulated = SimulatedCase(
+                stepCount: stepCount, culprit: Int.random(in: 1...stepCount, using: &generator),
+                rate: [1, 0.7, 0.5, 0.3].randomElement(using: &generator) ?? 1)
+            let result = simulated.run(BisectorOptions(confidence: confidence), &generator)
+            if case .found(let step, let probability) = result.conclusion {
+                found += 1
+                stated += probability
+                if step == simulated.culprit { right += 1 }
+            }
+        }
+        let slack = 3 * (confidence * (1 - confidence) * Double(found)).squareRoot()
+        #expect(found > 500)
+        #expect(Double(right) >= confidence * Double(found) - slack, "\(right) of \(found)")
+        print(
+            String(
+                format: "calibration: asked for %.2f, stated %.4f on average, right in %.4f", confidence,
+                stated / Double(found), Double(right) / Double(found)))
     }
 }
