@@ -32,8 +32,11 @@ struct BisectionProgress {
     func cost(_ state: Int) -> Double {
         let runs = history.runs
         let tests = Self.mean(runs.map(\.testSeconds).filter { $0 > 0 }) ?? Self.usualRun
-        let builds = Self.mean(runs.map(\.buildSeconds).filter { $0 > 0 }) ?? Self.usualBuild
-        return tests + (built.contains(state) ? 0 : builds)
+        return tests + (built.contains(state) ? 0 : buildCost)
+    }
+
+    private var buildCost: Double {
+        Self.mean(history.runs.map(\.buildSeconds).filter { $0 > 0 }) ?? Self.usualBuild
     }
 
     private static func mean(_ values: [Double]) -> Double? {
@@ -73,11 +76,13 @@ struct BisectionProgress {
             probabilities: probabilities, secondsLeft: history.runs.isEmpty ? nil : secondsLeft(probabilities))
     }
 
-    /// A guess: a run of a test that always shows the fault halves the range, and the culprit's two sides are run again.
+    /// A guess: each bit that is missing takes a kernel and two runs, and the culprit's two sides are run again.
     private func secondsLeft(_ probabilities: [Double]) -> Double {
         let bits = probabilities.reduce(0.0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) }
-        let likeliest = probabilities.firstIndex(of: probabilities.max() ?? 0) ?? 0
-        let cost = cost(min(likeliest, history.stepCount))
-        return (bits + Double(options.confirmations)) * cost
+        let run = cost(0) - (built.contains(0) ? 0 : buildCost)
+        let builds = zip(0..., probabilities.dropLast()).reduce(0.0) {
+            $0 + ($1.0 <= history.stepCount && !built.contains($1.0) ? $1.1 : 0)
+        }
+        return bits * (2 * run + builds * buildCost) + Double(2 * options.confirmations) * run
     }
 }

@@ -80,7 +80,7 @@ extension Lab {
             case .commits(let repository, let good, let bad):
                 try await commitRange(kernel, repository, good, bad, folder)
             case .versions(let good, let bad): try await versionRange(kernel, good, bad)
-            case .configs(let good, let bad): try configRange(kernel, good, bad, folder)
+            case .configs(let good, let bad): try await configRange(kernel, good, bad, folder)
             }
         guard !range.steps.isEmpty else {
             throw LabError(
@@ -200,7 +200,7 @@ extension Lab {
 
     private func configRange(
         _ kernel: KernelSelection, _ good: String, _ bad: String, _ folder: String
-    ) throws -> BisectionRange {
+    ) async throws -> BisectionRange {
         guard kernel.configFiles.isEmpty else {
             throw LabError(
                 "options-contradict", exit: .usage, "--configs and --config cannot be given together",
@@ -209,10 +209,14 @@ extension Lab {
         let change = ConfigChange(
             from: try Fragment(name: good, text: try Files.text(good, exit: .usage)).lines,
             to: try Fragment(name: bad, text: try Files.text(bad, exit: .usage)).lines)
+        // What is resolved now holds for every step, whatever the archive offers meanwhile.
+        let base = try await sources.resolve(
+            try BaseSpec(parsing: kernel.base), refresh: kernel.refresh ? .always : .whenStale)
         @Sendable func state(_ text: String, _ name: String) throws -> KernelSelection {
             let path = "\(folder)/\(name).config"
             try Files.write(text, to: path)
             var state = kernel
+            state.base = base.exactSpecification ?? kernel.base
             state.configFiles = [path]
             return state
         }
@@ -221,7 +225,8 @@ extension Lab {
             states: try texts.enumerated().map { try state($0.element, "state-\($0.offset)") },
             steps: change.lines.enumerated().map {
                 BisectionStep(index: $0.offset + 1, subject: change.sentence($0.element))
-            }, digest: Digest(of: texts.joined(separator: "\n\n")).hexadecimal, noun: .symbol,
+            }, digest: Digest(of: ([base.tree] + texts).joined(separator: "\n\n")).hexadecimal,
+            base: base.exactSpecification, noun: .symbol,
             diff: { _ in nil },
             withoutStep: { try state(change.text(without: $0), "without-\($0)") })
     }

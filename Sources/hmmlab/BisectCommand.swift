@@ -109,8 +109,17 @@ struct BisectCommand: AsyncParsableCommand {
         _ lab: Lab, _ terminal: Terminal, _ selection: BisectionSelection, _ earlier: InterruptedBisection?
     ) async throws -> HarnessCore.ExitCode {
         let live = LiveBisection(terminal)
-        let report = try await interruptible(terminal) {
-            try await lab.bisect(selection, continuing: earlier) { live.show($0) }
+        let report: BisectionReport
+        do {
+            report = try await interruptible(terminal) {
+                try await lab.bisect(selection, continuing: earlier) { live.show($0) }
+            }
+        } catch {
+            // What was run until now is in the journal.
+            if let name = live.name {
+                terminal.line("Go on with: scripts/hmmlab bisect --resume \(name)", always: true)
+            }
+            throw error
         }
         terminal.clear()
         if json?.path != "-" { for line in report.lines { printResult(line) } }

@@ -10,12 +10,17 @@ final class LiveBisection: Sendable {
 
     private let terminal: Terminal
     private let count = LockedValue(0)
+    private let folder = LockedValue<String?>(nil)
 
     init(_ terminal: Terminal) { self.terminal = terminal }
+
+    /// The name by which the bisection can be continued; nil before it has begun.
+    var name: String? { folder.withLock { $0 }.map { ($0 as NSString).lastPathComponent } }
 
     func show(_ event: BisectionEvent) {
         switch event {
         case .planned(let view, let folder):
+            self.folder.withLock { $0 = folder }
             terminal.line(
                 "\(view.noun.counted(view.steps.count)) between good and bad; the journal is \(folder)/journal")
             let earlier = view.tallies.reduce(0) { $0 + $1.runs }
