@@ -62,8 +62,8 @@ public enum Conclusion: Sendable, Equatable {
     case notReproduced(confidence: Double)
     /// The good end is bad.
     case goodEndIsBad(confidence: Double)
-    /// The fault comes, goes and comes again, with these steps as the most probable ones.
-    case comesAndGoes(steps: [Int], confidence: Double)
+    /// The fault comes, goes and comes again, each most probably within one of these ranges of steps.
+    case comesAndGoes(steps: [ClosedRange<Int>], confidence: Double)
     /// An end of the range, this state, cannot be tested.
     case endUntestable(state: Int)
 }
@@ -131,7 +131,7 @@ public struct Bisector: Sendable {
         if bad.bad == 0, isUntestable(last) { return .finished(.endUntestable(state: last)) }
         if good.good + good.bad == 0, isUntestable(0) { return .finished(.endUntestable(state: 0)) }
         if bad.bad == 0 {
-            if bad.runs >= options.mostEndRuns {
+            if bad.good >= options.mostEndRuns {
                 return .finished(.notReproduced(confidence: posterior.probabilities[last + 1]))
             }
             runs.append(last)
@@ -173,7 +173,8 @@ public struct Bisector: Sendable {
 
     private func isUntestable(_ state: Int) -> Bool {
         let tally = evidence.tally(state)
-        return evidence.untestable.contains(state) || (tally.unknown >= 2 && tally.good + tally.bad == 0)
+        // One that hardly ever says anything is given up as well, or it would be asked for ever.
+        return evidence.untestable.contains(state) || tally.unknown >= 2 + 3 * (tally.good + tally.bad)
     }
 
     /// The states on both sides of a group that were not seen often enough.
@@ -182,7 +183,7 @@ public struct Bisector: Sendable {
         var missing: [Int] = []
         if child <= last, evidence.tally(child).bad < options.confirmations { missing.append(child) }
         if parent >= 0, parent < last, evidence.tally(parent).good < options.confirmations { missing.append(parent) }
-        return missing
+        return missing.filter { !isUntestable($0) }
     }
 
     private func conclusion(_ group: Group) -> Conclusion {

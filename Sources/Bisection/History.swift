@@ -30,11 +30,13 @@ public struct StateRun: Sendable, Equatable, Codable {
     public var testSeconds: Double
     /// The folder with the run's logs; nil if it did not come to a run.
     public var folder: String?
+    /// Names what the kernel does: the same for two kernels that do the same; nil if that is not known.
+    public var kernel: String?
 
     /// Makes a run from its parts.
     public init(
         state: Int, purpose: ProposedRun.Purpose, outcome: Outcome, symptoms: [String] = [], sentence: String = "",
-        buildSeconds: Double = 0, testSeconds: Double = 0, folder: String? = nil
+        buildSeconds: Double = 0, testSeconds: Double = 0, folder: String? = nil, kernel: String? = nil
     ) {
         self.state = state
         self.purpose = purpose
@@ -44,6 +46,7 @@ public struct StateRun: Sendable, Equatable, Codable {
         self.buildSeconds = buildSeconds
         self.testSeconds = testSeconds
         self.folder = folder
+        self.kernel = kernel
     }
 }
 
@@ -94,8 +97,13 @@ public struct History: Sendable, Equatable {
     /// The runs so far.
     public var runs: [StateRun] { entries.compactMap(\.run) }
 
-    /// The steps that were found to change nothing.
-    public var inertSteps: Set<Int> { Set(entries.compactMap(\.inertStep)) }
+    /// The steps that change nothing: those that were found so, and those between kernels that do the same.
+    public var inertSteps: Set<Int> {
+        var kernels: [Int: String] = [:]
+        for run in runs { if let kernel = run.kernel { kernels[run.state] = kernel } }
+        let equal = kernels.keys.filter { kernels[$0 - 1] != nil && kernels[$0 - 1] == kernels[$0] }
+        return Set(entries.compactMap(\.inertStep)).union(equal)
+    }
 
     /// The runs of the tip without the culprit.
     public var revertedRuns: [StateRun] { entries.compactMap(\.reverted) }

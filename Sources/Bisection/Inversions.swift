@@ -62,7 +62,8 @@ struct Inversions {
         let stays = log(1 - options.comesAndGoes) + posterior.logEvidence
         let probability = exp(goes - LogSum.of([goes, stays]))
         guard probability >= options.threshold else { return nil }
-        return .comesAndGoes(steps: best.gaps.map { states[$0] }, confidence: probability)
+        return .comesAndGoes(
+            steps: best.gaps.map { states[$0 - 1] + 1...states[$0] }, confidence: probability)
     }
 
     /// The steps between a state that was run and the one before it.

@@ -19,23 +19,45 @@ public struct KernelIdentity: Sendable, Hashable {
     /// - Throws: ``LabError`` `artifact-damaged`, or if a file cannot be read.
     public init(of artifact: KernelArtifact) throws {
         var signature = Signature()
-        signature.add("vmlinux", try Self.loaded(artifact.vmlinux))
+        let size = Self.bugEntrySize(release: artifact.release)
+        signature.add("vmlinux", try Self.loaded(artifact.vmlinux, bugEntrySize: size))
         let modules = "\(artifact.modules)/lib/modules/\(artifact.release)"
         let files = (FileManager.default.enumerator(atPath: modules)?.compactMap { $0 as? String } ?? []).filter {
             $0.hasSuffix(".ko")
         }
-        for file in files.sorted() { signature.add(file, try Self.loaded(modules + "/" + file)) }
+        for file in files.sorted() { signature.add(file, try Self.loaded(modules + "/" + file, bugEntrySize: size)) }
         digest = signature.digest.hexadecimal
     }
 
-    /// Sections that are loaded and say only where something stands: line numbers of warnings, the build id, a checksum of
-    /// the module's sources.
-    private static let places: Set<String> = ["__bug_table", ".notes", ".note.gnu.build-id", ".modinfo"]
+    /// Sections that are loaded and say only which build this is.
+    private static let places: Set<String> = [".notes", ".note.gnu.build-id"]
     private static let (allocated, noBits): (UInt64, UInt32) = (2, 8)
     private static let (symbols, strings, relocations): (UInt32, UInt32, UInt32) = (2, 3, 4)
 
+    /// The size of `struct bug_entry` on x86 with relative pointers (include/asm-generic/bug.h): 6.19 added a format.
+    static func bugEntrySize(release: String) -> Int {
+        let numbers = release.split(separator: ".").prefix(2).compactMap { Int($0.prefix { $0.isNumber }) }
+        return numbers.lexicographicallyPrecedes([6, 19]) ? 12 : 16
+    }
+
+    /// The table of warnings without their line numbers, which stand before the flags at each entry's end.
+    private static func withoutLines(_ table: Data, _ size: Int) -> Data {
+        guard table.count % size == 0 else { return table }
+        var table = table
+        for entry in stride(from: table.startIndex, to: table.endIndex, by: size) {
+            table[entry + size - 4] = 0
+            table[entry + size - 3] = 0
+        }
+        return table
+    }
+
+    /// What modinfo(8) shows, without the checksum of the sources.
+    private static func withoutChecksum(_ text: Data) -> Data {
+        Data(text.split(separator: 0).filter { !$0.starts(with: Data("srcversion=".utf8)) }.joined(separator: [0]))
+    }
+
     /// A digest of the sections that end up in memory.
-    static func loaded(_ path: String) throws -> String {
+    static func loaded(_ path: String, bugEntrySize: Int = 12) throws -> String {
         let data: Data
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
@@ -73,7 +95,11 @@ public struct KernelIdentity: Sendable, Hashable {
             parts.append("\(name) \(address) \(length)")
             if type == noBits { continue }
             guard let contents = reader.bytes(at: offset, length) else { throw damaged(path) }
-            parts.append(Digest(of: contents).hexadecimal)
+            switch name {
+            case "__bug_table": parts.append(Digest(of: withoutLines(contents, bugEntrySize)).hexadecimal)
+            case ".modinfo": parts.append(Digest(of: withoutChecksum(contents)).hexadecimal)
+            default: parts.append(Digest(of: contents).hexadecimal)
+            }
         }
         return Digest(of: parts.joined(separator: "\n")).hexadecimal
     }

@@ -39,6 +39,12 @@ extension KernelSources {
         let lines = text.split(separator: "\n").map {
             $0.split(separator: "\t", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
         }.filter { $0.count == 4 }
+        if lines.isEmpty, from != to {
+            throw LabError(
+                "range-not-linear", exit: .usage, "\(bad) is not behind \(good)",
+                cause: "No commit of \(bad) is not in \(good) already.",
+                next: "Give the older commit first; for a fault that went away, look for where it came in instead.")
+        }
         if let first = lines.first, first[1].split(separator: " ").first.map(String.init) != from {
             throw LabError(
                 "range-not-linear", exit: .usage, "\(good) is not on the first-parent line of \(bad)",
@@ -75,7 +81,8 @@ extension KernelSources {
         let all = Set(
             (listing.offered.map(\.version) + listing.cached.compactMap(\.debianVersion)).map(
                 DebianVersions.withoutRebuild))
-        for version in [good, bad].map(DebianVersions.withoutRebuild) where !all.contains(version) {
+        let (good, bad) = (DebianVersions.withoutRebuild(good), DebianVersions.withoutRebuild(bad))
+        for version in [good, bad] where !all.contains(version) {
             throw LabError(
                 "base-unknown", exit: .usage, "There is no linux-source \(version) to be had",
                 cause: listing.problem?.sentence,

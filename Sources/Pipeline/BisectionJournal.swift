@@ -11,6 +11,8 @@ struct BisectionHeader: Sendable, Equatable, Codable {
     var directory: String
     /// The base as it was when the bisection began, such as `debian:6.12.117-1`; nil where the range names its bases.
     var base: String?
+    /// The range by names that mean the same tomorrow; nil where the arguments and the base say it.
+    var space: BisectionSpace?
     /// ``BisectionRange/digest``.
     var digest: String
     var started: Date
@@ -36,7 +38,12 @@ public struct BisectionFolder: Sendable, Equatable {
         format.dateFormat = "yyyyMMdd-HHmmss"
         let all = try cache.folder("bisections")
         let folder = try RunFolder.make(at: "\(all)/\(format.string(from: now))-\(getpid())")
-        for name in names(in: all).dropLast(kept) { try? FileManager.default.removeItem(atPath: "\(all)/\(name)") }
+        for name in names(in: all).dropLast(kept) {
+            // One that goes on is somebody's.
+            guard let lock = try? FileLock.acquireNow("\(all)/\(name)/lock") else { continue }
+            try? FileManager.default.removeItem(atPath: "\(all)/\(name)")
+            _ = consume lock
+        }
         return BisectionFolder(id: folder.id, path: folder.path)
     }
 

@@ -96,65 +96,85 @@ struct RunJudgement: Equatable {
 extension BisectionPredicate {
     /// What a run of tests says.
     func judge(_ record: RunRecord) -> RunJudgement {
-        let titles = (record.tests.flatMap(\.reports) + record.problems.flatMap(\.reports)).filter {
-            $0.kind != ReportKind.outOfMemory.rawValue
-        }
-        .map(\.title)
-        if case .crash(let wanted) = subject, let title = titles.first(where: { $0.contains(wanted) }) {
-            return RunJudgement(outcome: .failing, symptoms: ["crash: \(wanted)"], sentence: title)
-        }
-        if record.isInterrupted { return RunJudgement(outcome: .nothing, sentence: "it was interrupted") }
         switch subject {
-        case .boot:
-            if let problem = record.problems.first(where: { $0.verdict == .boot || $0.verdict == .crash }) {
-                return RunJudgement(outcome: .failing, symptoms: ["boot"], sentence: problem.sentence)
-            }
-        case .test(let id):
-            // What goes wrong behind a test that has its result is another matter.
-            if let test = record.tests.first(where: { $0.id == id }), test.verdict < .boot { return judge([test]) }
-        default: break
-        }
-        if let problem = record.problems.first(where: { $0.verdict == .infra || $0.verdict == .boot }) {
-            return RunJudgement(outcome: .nothing, sentence: problem.sentence)
-        }
-        switch subject {
-        case .test(let id):
-            return RunJudgement(outcome: .nothing, sentence: "there is no result of \(id)")
-        case .crash:
-            guard let other = titles.first else { return RunJudgement(outcome: .clean) }
-            // It may have kept the one that is looked for from coming.
-            return RunJudgement(outcome: .nothing, sentence: "another report came: \(other)")
-        case .suite:
-            let tests = judge(record.tests.filter { $0.outcome == .unexpected })
-            let problems = record.problems.map { problem in
-                "problem: " + (problem.reports.first?.title ?? Self.withoutNumbers(problem.sentence))
-            }
-            if problems.isEmpty { return tests }
-            return RunJudgement(
-                outcome: .failing, symptoms: tests.symptoms + problems,
-                sentence: tests.sentence.isEmpty ? record.problems[0].sentence : tests.sentence)
-        case .boot, .build, .command: return RunJudgement(outcome: .clean)
+        case .test(let id): judge(record, test: id)
+        case .suite: judge(suite: record)
+        case .crash(let title): judge(record, crash: title)
+        case .build, .boot, .command: RunJudgement(outcome: .clean)
         }
     }
 
-    /// A failure's symptom is its test with its verdict, or with the title of what the kernel said.
+    /// The test's own verdict; what goes wrong behind a test that has its result is another matter.
+    private func judge(_ record: RunRecord, test id: String) -> RunJudgement {
+        guard let test = record.tests.first(where: { $0.id == id }), test.verdict < .boot else {
+            return RunJudgement(outcome: .nothing, sentence: Self.obstacle(record) ?? "there is no result of \(id)")
+        }
+        if test.verdict == .skip { return RunJudgement(outcome: .nothing, sentence: "\(id): skip: \(test.reason)") }
+        return judge([test])
+    }
+
+    private func judge(suite record: RunRecord) -> RunJudgement {
+        if let obstacle = Self.obstacle(record) { return RunJudgement(outcome: .nothing, sentence: obstacle) }
+        // A test that a kernel has nothing for is skipped there; that is no fault.
+        var judgement = judge(record.tests.filter { $0.outcome == .unexpected && $0.verdict != .skip })
+        for problem in record.problems {
+            let titles = problem.reports.map(\.title)
+            judgement.outcome = .failing
+            judgement.symptoms += (titles.isEmpty ? [Self.withoutNumbers(problem.sentence)] : titles).map {
+                "problem: \($0)"
+            }
+            if judgement.sentence.isEmpty { judgement.sentence = problem.sentence }
+        }
+        return judgement
+    }
+
+    private func judge(_ record: RunRecord, crash wanted: String) -> RunJudgement {
+        let reports = record.tests.flatMap(\.reports) + record.problems.flatMap(\.reports)
+        if let found = Self.titles(reports).first(where: { $0.contains(wanted) }) {
+            return RunJudgement(outcome: .failing, symptoms: ["crash: \(wanted)"], sentence: found)
+        }
+        if let obstacle = Self.obstacle(record) { return RunJudgement(outcome: .nothing, sentence: obstacle) }
+        // What is known to come does come, and is in nobody's way; anything else may have come first.
+        let strange = record.tests.filter { $0.outcome == .unexpected && $0.verdict > .fail }
+        let others = Self.titles(strange.flatMap(\.reports) + record.problems.flatMap(\.reports))
+        if let other = others.first {
+            return RunJudgement(outcome: .nothing, sentence: "another report came: \(other)")
+        }
+        if let hung = strange.first {
+            return RunJudgement(outcome: .nothing, sentence: "\(hung.id): \(hung.verdict): \(hung.reason)")
+        }
+        if let trigger, !record.tests.contains(where: { $0.id == trigger && $0.verdict != .skip }) {
+            return RunJudgement(outcome: .nothing, sentence: "there is no result of \(trigger)")
+        }
+        return RunJudgement(outcome: .clean)
+    }
+
+    /// Why a run says nothing at all; nil if it may say something.
+    private static func obstacle(_ record: RunRecord) -> String? {
+        if let problem = record.problems.first(where: { $0.verdict == .infra || $0.verdict == .boot }) {
+            return problem.sentence
+        }
+        if let test = record.tests.first(where: { $0.verdict == .infra || $0.verdict == .boot }) {
+            return "\(test.id): \(test.verdict): \(test.reason)"
+        }
+        return record.tests.isEmpty ? "no test was run" : nil
+    }
+
+    private static func titles(_ reports: [KernelFinding]) -> [String] {
+        reports.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title)
+    }
+
+    /// A failure's symptoms are its test with its verdict, or with the titles of what the kernel said.
     private func judge(_ tests: [TestRecord]) -> RunJudgement {
         var judgement = RunJudgement(outcome: .clean)
-        for test in tests {
-            switch test.verdict {
-            case .pass: continue
-            case .skip, .boot, .infra:
-                if judgement.outcome == .clean {
-                    judgement = RunJudgement(outcome: .nothing, sentence: "\(test.id): \(test.verdict): \(test.reason)")
-                }
-            case .fail, .timeout, .crash:
-                if judgement.outcome != .failing { judgement = RunJudgement(outcome: .failing) }
-                let titles = test.reports.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title)
-                let what = titles.first.map { "crash: \($0)" } ?? test.verdict.rawValue
-                judgement.symptoms.append("\(test.id): \(what)")
-                if judgement.sentence.isEmpty {
-                    judgement.sentence = "\(test.id): \(test.verdict)" + (test.reason.isEmpty ? "" : ": \(test.reason)")
-                }
+        for test in tests where test.verdict != .pass {
+            judgement.outcome = .failing
+            let titles = Self.titles(test.reports)
+            judgement.symptoms += (titles.isEmpty ? [test.verdict.rawValue] : titles.map { "crash: \($0)" }).map {
+                "\(test.id): \($0)"
+            }
+            if judgement.sentence.isEmpty {
+                judgement.sentence = "\(test.id): \(test.verdict)" + (test.reason.isEmpty ? "" : ": \(test.reason)")
             }
         }
         return judgement
@@ -162,40 +182,68 @@ extension BisectionPredicate {
 
     /// What a command in the guest says.
     func judge(_ result: CommandResult, output: String) -> RunJudgement {
-        if let title = result.reports.first {
-            return RunJudgement(outcome: .failing, symptoms: ["crash: \(title)"], sentence: title)
+        if subject == .boot {
+            if result.status == 0 || result.isEnded { return RunJudgement(outcome: .clean) }
+            return RunJudgement(
+                outcome: .failing, symptoms: ["boot"], sentence: result.reports.first ?? "the guest hung")
         }
-        if result.status == 125 { return RunJudgement(outcome: .nothing, sentence: "the command ended with 125") }
-        if result.status == 124 {
-            return RunJudgement(outcome: .failing, symptoms: ["timeout"], sentence: "the command did not end in time")
+        if result.isEnded, result.commandStatus == 125 {
+            return RunJudgement(outcome: .nothing, sentence: "the command ended with 125")
+        }
+        if !result.ownReports.isEmpty {
+            return RunJudgement(
+                outcome: .failing, symptoms: result.ownReports.map { "crash: \($0)" },
+                sentence: result.ownReports[0])
+        }
+        guard result.isEnded else {
+            if result.status == 124 {
+                return RunJudgement(
+                    outcome: .failing, symptoms: ["timeout"], sentence: "the command did not end in time")
+            }
+            return RunJudgement(
+                outcome: .nothing, sentence: result.reports.first ?? "the guest went away during the command")
         }
         if let threshold {
-            let numbers = output.matches(of: /-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/)
-            guard result.status == 0, let number = numbers.last.flatMap({ Double($0.output) }) else {
+            let numbers = output.matches(of: /-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?/)
+            guard result.commandStatus == 0, let number = numbers.last.flatMap({ Double($0.output) }) else {
                 return RunJudgement(
-                    outcome: .nothing, sentence: "the command printed no number, or ended with \(result.status)")
+                    outcome: .nothing,
+                    sentence: "the command printed no number, or ended with \(result.commandStatus)")
             }
             return RunJudgement(
                 outcome: threshold.isBad(number) ? .failing : .clean,
                 symptoms: threshold.isBad(number) ? [threshold.side.rawValue] : [], sentence: "\(number)")
         }
-        if result.status == 0 { return RunJudgement(outcome: .clean) }
+        if result.commandStatus == 0 { return RunJudgement(outcome: .clean) }
         return RunJudgement(
-            outcome: .failing, symptoms: ["exit"], sentence: "the command ended with \(result.status)")
+            outcome: .failing, symptoms: ["exit"], sentence: "the command ended with \(result.commandStatus)")
     }
+
+    /// Errors that belong to one kernel and say nothing about another: its source cannot be had, or has no such test.
+    private static let ownErrors: Set<String> = [
+        "filter-empty", "base-unknown", "base-not-kernel", "base-not-cached", "base-not-clean", "base-without-series",
+        "fetch-failed", "revision-unknown",
+    ]
 
     /// What an error says that kept a kernel from being run; nil if it says nothing about the kernel.
     func judge(_ error: LabError) -> RunJudgement? {
+        if Self.ownErrors.contains(error.code) {
+            return RunJudgement(outcome: .untestable, sentence: error.sentence)
+        }
         switch error.exitCode {
         case .buildFailed:
-            return subject == .build
-                ? RunJudgement(outcome: .failing, symptoms: ["build"], sentence: error.sentence)
-                : RunJudgement(outcome: .untestable, sentence: error.sentence)
-        case .bootFailed:
+            guard subject == .build, error.code == "kernel-build-failed" else {
+                return RunJudgement(outcome: .untestable, sentence: error.sentence)
+            }
+            // The first line of the cause names the file and what is wrong with it.
+            let what = error.cause?.split(separator: "\n").first.map(String.init) ?? error.sentence
+            return RunJudgement(
+                outcome: .failing, symptoms: ["build: \(Self.withoutNumbers(what))"],
+                sentence: "\(error.sentence): \(what)")
+        case .bootFailed, .testsFailed:
             return subject == .boot
                 ? RunJudgement(outcome: .failing, symptoms: ["boot"], sentence: error.sentence)
                 : RunJudgement(outcome: .nothing, sentence: error.sentence)
-        case .testsFailed: return RunJudgement(outcome: .nothing, sentence: error.sentence)
         case .passed, .usage, .unavailable, .interrupted: return nil
         }
     }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
-import KernelBuild
 
 /// What a bisection knows while it goes on, beside its journal.
 struct BisectionProgress {
@@ -13,7 +12,6 @@ struct BisectionProgress {
     var running: [Int] = []
     /// States whose kernel is in the cache.
     var built: Set<Int> = []
-    private var identities: [Int: KernelIdentity] = [:]
 
     init(history: History, options: BisectorOptions) {
         self.history = history
@@ -41,16 +39,6 @@ struct BisectionProgress {
 
     private static func mean(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
-    }
-
-    /// The steps beside a state that turn out to change nothing in the kernel.
-    mutating func steps(identicalBy identity: KernelIdentity, at state: Int) -> [Int] {
-        guard identities[state] == nil else { return [] }
-        identities[state] = identity
-        let known = history.inertSteps
-        return [(state, state - 1), (state + 1, state + 1)].filter { step, neighbour in
-            identities[neighbour] == identity && !known.contains(step)
-        }.map(\.0)
     }
 
     /// How many passing runs it takes to believe that the fault is gone, by how often it showed where it was.

@@ -8,6 +8,8 @@ import PatchSeries
 
 /// What a person wants to bisect.
 public enum BisectionSpace: Sendable, Equatable, Codable {
+    /// Versions of a Debian base, one after the other, as an earlier part of the bisection has listed them.
+    case listedVersions([String])
     /// The patches of a series on a base.
     case series
     /// The commits of a repository on this machine from a good one to a bad one, along first parents.
@@ -56,6 +58,8 @@ struct BisectionRange: Sendable {
     var digest: String
     /// The base by its exact version, where all states have the same one.
     var base: String?
+    /// The space by names that mean the same tomorrow; nil where the base says it.
+    var space: BisectionSpace?
     /// What a step is.
     var noun: BisectionNoun
     /// The diff of a step; nil where there is none.
@@ -76,10 +80,15 @@ extension Lab {
     ) async throws -> BisectionRange {
         let range =
             switch space {
-            case .series: try await seriesRange(kernel)
+            case .series: try await seriesRange(kernel, folder)
             case .commits(let repository, let good, let bad):
                 try await commitRange(kernel, repository, good, bad, folder)
-            case .versions(let good, let bad): try await versionRange(kernel, good, bad)
+            case .versions(let good, let bad):
+                versionRange(
+                    kernel,
+                    try await sources.versions(
+                        from: good, to: bad, refresh: kernel.refresh ? .always : .whenStale))
+            case .listedVersions(let versions): versionRange(kernel, versions)
             case .configs(let good, let bad): try await configRange(kernel, good, bad, folder)
             }
         guard !range.steps.isEmpty else {
@@ -92,11 +101,11 @@ extension Lab {
 
     // MARK: - A series
 
-    private func seriesRange(_ kernel: KernelSelection) async throws -> BisectionRange {
+    private func seriesRange(_ kernel: KernelSelection, _ folder: String) async throws -> BisectionRange {
         guard let source = try await seriesSource(kernel) else {
             throw LabError(
                 "range-empty", exit: .usage, "There is nothing to bisect: no series was given",
-                next: "Give --series, --range, --versions or --configs.")
+                next: "Give --series, --range, --versions or --good-config.")
         }
         let base = try await sources.resolve(
             try BaseSpec(parsing: kernel.base), refresh: kernel.refresh ? .always : .whenStale)
@@ -130,7 +139,13 @@ extension Lab {
                 let rest = PatchSeries(source: series.source, patches: patches)
                 let tip = try await self.apply(rest, onto: base)
                 var state = named
-                state.pinned = KernelInput(base: base, commit: tip.tip, tree: tip.tree)
+                // For those who want to run it again; what is built are the commits.
+                state.series = "\(folder)/without-\(step)"
+                try Files.makeFolder("\(folder)/without-\(step)")
+                for (index, patch) in patches.enumerated() {
+                    try Files.write(patch.raw, to: "\(folder)/without-\(step)/\(10_001 + index).patch")
+                }
+                (state.upTo, state.pinned) = (nil, KernelInput(base: base, commit: tip.tip, tree: tip.tree))
                 return state
             })
     }
@@ -160,6 +175,8 @@ extension Lab {
                     index: $0.offset + 1, subject: $0.element.subject, file: $0.element.id, author: $0.element.author)
             },
             digest: Digest(of: ([list.good] + list.commits.map(\.id)).joined(separator: "\n")).hexadecimal,
+            space: .commits(
+                repository: list.repository, good: list.good, bad: list.commits.last?.id ?? list.good),
             noun: .commit,
             diff: { try await self.sources.diff(of: list.commits[$0 - 1].id, in: list.repository) },
             withoutStep: { step in
@@ -169,7 +186,7 @@ extension Lab {
                     try await self.sources.diff(of: commit, in: list.repository, reversed: true), to: path)
                 var state = state(list.commits[list.commits.count - 1].id)
                 guard kernel.series == nil else {
-                    throw LabError("no-revert", "a series lies on top of the commits")
+                    throw LabError("no-revert", exit: .buildFailed, "a series lies on top of the commits")
                 }
                 state.series = path
                 return state
@@ -179,9 +196,8 @@ extension Lab {
     // MARK: - Versions
 
     private func versionRange(
-        _ kernel: KernelSelection, _ good: String, _ bad: String
-    ) async throws -> BisectionRange {
-        let versions = try await sources.versions(from: good, to: bad, refresh: kernel.refresh ? .always : .whenStale)
+        _ kernel: KernelSelection, _ versions: [String]
+    ) -> BisectionRange {
         let states = versions.map { version in
             var state = kernel
             state.base = "debian:\(version)"
@@ -191,24 +207,36 @@ extension Lab {
             states: states,
             steps: versions.indices.dropFirst().map {
                 BisectionStep(index: $0, subject: "\(versions[$0 - 1]) to \(versions[$0])")
-            }, digest: Digest(of: versions.joined(separator: "\n")).hexadecimal, noun: .version,
+            }, digest: Digest(of: versions.joined(separator: "\n")).hexadecimal, space: .listedVersions(versions),
+            noun: .version,
             diff: { _ in nil },
-            withoutStep: { _ in throw LabError("no-revert", "a version cannot be taken out of the next one") })
+            withoutStep: { _ in
+                throw LabError("no-revert", exit: .buildFailed, "a version cannot be taken out of the next one")
+            })
     }
 
     // MARK: - Configurations
+
+    /// Each symbol is a complete .config in the bisection's folder.
+    private static let mostSymbols = 500
 
     private func configRange(
         _ kernel: KernelSelection, _ good: String, _ bad: String, _ folder: String
     ) async throws -> BisectionRange {
         guard kernel.configFiles.isEmpty else {
             throw LabError(
-                "options-contradict", exit: .usage, "--configs and --config cannot be given together",
+                "options-contradict", exit: .usage, "--good-config and --config cannot be given together",
                 next: "Put what --config adds into both files.")
         }
         let change = ConfigChange(
             from: try Fragment(name: good, text: try Files.text(good, exit: .usage)).lines,
             to: try Fragment(name: bad, text: try Files.text(bad, exit: .usage)).lines)
+        guard change.lines.count <= Self.mostSymbols else {
+            throw LabError(
+                "range-large", exit: .usage,
+                "The configurations differ in \(change.lines.count) symbols, of which \(Self.mostSymbols) can be bisected",
+                next: "Bring them closer to each other, such as by olddefconfig with one kernel.")
+        }
         // What is resolved now holds for every step, whatever the archive offers meanwhile.
         let base = try await sources.resolve(
             try BaseSpec(parsing: kernel.base), refresh: kernel.refresh ? .always : .whenStale)

@@ -137,7 +137,7 @@ extension BisectionReport {
         var (good, bad) = (0, count)
         candidates = Self.candidates(posterior.probabilities, options.confidence)
         confidence = candidates.reduce(0) { $0 + posterior.probabilities[$1] }
-        func subject(_ step: Int) -> String { "\(range.noun) \(step) (\(range.steps[step - 1].subject))" }
+        func subject(_ step: Int) -> String { "\(range.noun.rawValue) \(step) (\(range.steps[step - 1].subject))" }
         switch outcome {
         case .concluded(.found(let step, let probability)):
             (self.outcome, confidence, candidates) = (.found, probability, [step])
@@ -156,20 +156,29 @@ extension BisectionReport {
                 + "what lies between them cannot be tested."
         case .concluded(.notReproduced(let probability)):
             (self.outcome, confidence, candidates) = (.notReproduced, probability, [])
-            let runs = history.evidence.tally(count).runs
+            let tally = history.evidence.tally(count)
+            let runs = tally.good + tally.bad
             // The failure rate that so many runs would miss once in a hundred times.
             let rate = 1 - pow(0.01, 1 / Double(max(runs, 1)))
             sentence =
-                "The bad end is not bad: \(runs.of("run")) did not show the fault. One that shows in more than "
-                + "\(Self.percent(rate)) of the runs would have been missed once in a hundred times."
+                tally.bad > 0
+                ? "The bad end is most likely not bad: \(tally.bad) of \(runs.of("run")) showed the fault."
+                : "The bad end is not bad: \(runs.of("run")) did not show the fault. One that shows in more than "
+                    + "\(Self.percent(rate)) of the runs would have been missed once in a hundred times."
         case .concluded(.goodEndIsBad(let probability)):
             (self.outcome, confidence, candidates) = (.goodEndIsBad, probability, [])
             sentence = "The good end is bad already: the fault is older than this range."
         case .concluded(.comesAndGoes(let steps, let probability)):
-            (self.outcome, confidence, candidates) = (.notMonotone, probability, steps)
+            (self.outcome, confidence) = (.notMonotone, probability)
+            // What lies between the first and the second change mends; the first and the last break.
+            candidates = steps.enumerated().filter { $0.offset != 1 }.flatMap(\.element)
+            func words(_ steps: ClosedRange<Int>) -> String {
+                steps.count == 1
+                    ? "\(range.noun.rawValue) \(steps.lowerBound)" : "\(steps.lowerBound) to \(steps.upperBound)"
+            }
             sentence =
-                "The fault comes, goes and comes again, most likely at "
-                + steps.map { "\(range.noun) \($0)" }.joined(separator: ", ") + "; no single \(range.noun) is to blame."
+                "The fault comes, goes and comes again, most likely in this order: "
+                + steps.map(words).joined(separator: ", ") + "; no single \(range.noun.rawValue) is to blame."
         case .concluded(.endUntestable(let state)):
             self.outcome = .endUntestable
             let why = history.runs.last { $0.state == state }?.sentence ?? ""

@@ -61,12 +61,6 @@ struct BisectionWork: Sendable {
     let started: Date
     let onEvent: @Sendable (BisectionEvent) -> Void
 
-    /// What a run of a state left behind.
-    private struct Result: Sendable {
-        var run: StateRun
-        var artifact: KernelArtifact?
-    }
-
     /// Runs states until the engine is content, then the tip without the culprit.
     ///
     /// - Parameter entries: what an earlier part of the bisection has found out.
@@ -109,15 +103,15 @@ struct BisectionWork: Sendable {
     private func search(_ progress: inout BisectionProgress, _ journal: JournalFile) async throws -> Outcome {
         let begin = ContinuousClock.now
         let earlier = progress.history.runs.count
-        return try await withThrowingTaskGroup(of: Result.self) { group in
+        return try await withThrowingTaskGroup(of: StateRun.self) { group in
             while true {
                 let free = selection.parallel - progress.running.count
+                let spent = progress.history.runs.count + progress.running.count - earlier
+                let left = selection.mostRuns.map { max(0, $0 - spent) } ?? free
                 let decision = Bisector(progress.history.evidence, selection.options).next(
-                    count: max(1, free), running: progress.running, seconds: progress.cost)
+                    count: max(1, min(free, left)), running: progress.running, seconds: progress.cost)
                 let isSpent =
-                    selection.mostRuns.map { progress.history.runs.count + progress.running.count - earlier >= $0 }
-                    ?? false
-                    || selection.mostMinutes.map { ContinuousClock.now - begin >= .seconds($0 * 60) } ?? false
+                    left == 0 || selection.mostMinutes.map { ContinuousClock.now - begin >= .seconds($0 * 60) } ?? false
                 switch decision {
                 case .finished(let conclusion) where progress.running.isEmpty: return .concluded(conclusion)
                 case .run(let runs) where !isSpent && free > 0:
@@ -136,55 +130,62 @@ struct BisectionWork: Sendable {
     }
 
     private func take(
-        _ result: Result, _ progress: inout BisectionProgress, _ journal: JournalFile
+        _ run: StateRun, _ progress: inout BisectionProgress, _ journal: JournalFile
     ) throws {
-        let run = result.run
         if let index = progress.running.firstIndex(of: run.state) { progress.running.remove(at: index) }
+        let known = progress.history.inertSteps
         try add(.ran(run), to: &progress, journal)
         progress.note(run)
         onEvent(.ended(view(progress), run, progress.history.observation(run)))
-        guard let artifact = result.artifact else { return }
-        for step in progress.steps(identicalBy: try KernelIdentity(of: artifact), at: run.state) {
-            try add(.inert(step: step), to: &progress, journal)
+        for step in progress.history.inertSteps.subtracting(known).sorted() {
             onEvent(.inert(view(progress), step: step))
         }
     }
 
     // MARK: - One kernel
 
-    /// Builds, boots and tests a kernel; throws only what is no fault of the kernel's.
+    /// Builds, boots and tests a kernel; throws only what is no fault of the kernel's, and when it is cancelled.
     private func perform(
         _ state: Int, _ purpose: ProposedRun.Purpose, _ kernel: KernelSelection, _ name: String
-    ) async throws -> Result {
+    ) async throws -> StateRun {
         let clock = ContinuousClock()
         let start = clock.now
-        var result = Result(run: StateRun(state: state, purpose: purpose, outcome: .clean))
+        var run = StateRun(state: state, purpose: purpose, outcome: .clean)
         func since(_ instant: ContinuousClock.Instant) -> Double { (clock.now - instant) / .seconds(1) }
         var booted = start
+        var isBuilt = false
         do {
             let plan = try await lab.plan(kernel)
             let isCached = try await lab.builder.cached(plan.input, plan.config) != nil
             let artifact = try await lab.builder.build(plan.input, plan.config)
-            result.artifact = artifact
-            result.run.buildSeconds = isCached ? 0 : since(start)
+            isBuilt = true
+            run.kernel = try identity(of: artifact)
+            run.buildSeconds = isCached ? 0 : since(start)
             booted = clock.now
             var pinned = kernel
             pinned.pinned = plan.input
-            let number = String(state).count < 2 ? "0\(state)" : "\(state)"
-            let judgement = try await judge(pinned, "\(folder.path)/runs/\(name)-\(number)", &result.run)
-            (result.run.outcome, result.run.symptoms, result.run.sentence) =
-                (judgement.outcome, judgement.symptoms, judgement.sentence)
+            let number = state < 10 ? "0\(state)" : "\(state)"
+            let judgement = try await judge(pinned, "\(folder.path)/runs/\(name)-\(number)", &run)
+            (run.outcome, run.symptoms, run.sentence) = (judgement.outcome, judgement.symptoms, judgement.sentence)
         } catch let error as LabError {
             guard let judgement = selection.predicate.judge(error) else { throw error }
-            (result.run.outcome, result.run.symptoms, result.run.sentence) =
-                (judgement.outcome, judgement.symptoms, judgement.sentence)
-            if result.artifact == nil {
-                result.run.buildSeconds = since(start)
+            (run.outcome, run.symptoms, run.sentence) = (judgement.outcome, judgement.symptoms, judgement.sentence)
+            if !isBuilt {
+                run.buildSeconds = since(start)
                 booted = clock.now
             }
         }
-        result.run.testSeconds = since(booted)
-        return result
+        // Whatever an interrupted run looks like, it says nothing about the kernel.
+        try Task.checkCancellation()
+        run.testSeconds = since(booted)
+        return run
+    }
+
+    /// What the kernel does, as far as the predicate can see it; nil where something else may make the difference.
+    private func identity(of artifact: KernelArtifact) throws -> String? {
+        // The kernel's own tests are built from each state's sources; a boot without the PVH entry runs more than vmlinux.
+        if case .tests(let suites, _) = run, suites.isEmpty || suites.contains(SuiteCatalog.kselftest) { return nil }
+        return artifact.hasPVHEntry ? try KernelIdentity(of: artifact).digest : nil
     }
 
     private func judge(
@@ -235,14 +236,15 @@ struct BisectionWork: Sendable {
         let kernel: KernelSelection
         do {
             kernel = try await range.withoutStep(step)
-        } catch let error as LabError {
+            _ = try await lab.plan(kernel)
+        } catch let error as LabError where error.exitCode == .buildFailed {
             return try add(.irreversible(error.sentence), to: &progress, journal)
         }
         while progress.history.revertedRuns.count < wanted {
-            let result = try await perform(range.steps.count, .confirm, kernel, "reverted")
-            try add(.reverted(result.run), to: &progress, journal)
-            let observation = progress.history.observation(result.run)
-            onEvent(.reverted(result.run, observation))
+            let run = try await perform(range.steps.count, .confirm, kernel, "reverted")
+            try add(.reverted(run), to: &progress, journal)
+            let observation = progress.history.observation(run)
+            onEvent(.reverted(run, observation))
             // It fails without it as well, or cannot be tested: nothing more is to be learnt.
             if observation != .good { return }
         }
@@ -259,11 +261,12 @@ struct BisectionWork: Sendable {
         case .tests(let suites, let filter):
             words = ["test"]
             tail = suites.flatMap { ["--suite", $0] } + (filter.map { ["--filter", $0] } ?? [])
-        case .command(let command, _):
+        case .command(let command, let timeout):
             words = ["run"]
-            tail = ["--"] + command
+            tail = (timeout.map { ["--timeout", "\($0)"] } ?? []) + ["--"] + command
         }
-        words += ["--base", kernel.base] + (kernel.series.map { ["--series", Self.absolute($0)] } ?? [])
+        words +=
+            ["--base", Self.absolute(kernel.base)] + (kernel.series.map { ["--series", Self.absolute($0)] } ?? [])
         if kernel.series != nil, let upTo = kernel.upTo { words += ["--upto", "\(upTo)"] }
         words += ["--flavour", kernel.flavour]
         words +=
@@ -273,12 +276,18 @@ struct BisectionWork: Sendable {
         words += ["--driver", guest.driver.rawValue, "--machine", guest.machine]
         if let cpus = guest.cpus { words += ["--cpus", "\(cpus)"] }
         if let memory = guest.memoryMiB { words += ["--memory", "\(memory)"] }
+        if guest.accelerator != .auto { words += ["--accel", guest.accelerator.rawValue] }
         words += guest.append.flatMap { ["--append", $0] }
         return words + tail
     }
 
-    /// A path that can be given in any folder; what is no path stays as it is.
-    private static func absolute(_ path: String) -> String {
-        Files.exists(path) ? URL(fileURLWithPath: path).path : path
+    /// A path that can be given in any folder, behind `git:`, `dir:` or `tar:` as well; what is no path stays as it is.
+    private static func absolute(_ text: String) -> String {
+        for prefix in ["git:", "dir:", "tar:"] where text.hasPrefix(prefix) {
+            let path = String(text.dropFirst(prefix.count))
+            if path.hasPrefix("/") || path.hasPrefix("~") { return text }
+            return prefix + FileManager.default.currentDirectoryPath + "/" + path
+        }
+        return Files.exists(text) ? URL(fileURLWithPath: text).path : text
     }
 }

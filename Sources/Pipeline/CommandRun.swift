@@ -14,6 +14,12 @@ public struct CommandResult: Sendable {
     public var status: Int32
     /// Titles of what the kernel complained about.
     public var reports: [String]
+    /// Those of them that came while the command ran.
+    var ownReports: [String] = []
+    /// The command's own status, as a shell tells it; ``status`` where it did not end by itself.
+    var commandStatus: Int32
+    /// Whether the command ended by itself.
+    var isEnded: Bool
     /// Where everything lies.
     public var folder: RunFolder
 }
@@ -60,12 +66,13 @@ extension Lab {
         let session = TestSession(plan) { if case .output(let stream, let bytes) = $0 { onOutput(stream, bytes) } }
         let observed = try await boots.observe(session)
         let observer = observed.observer
-        let titles = (observer.outcomes.flatMap(\.reports) + observer.problems.compactMap(\.report)).filter(\.isFinding)
-            .map(\.title)
+        let own = observer.outcomes.flatMap(\.reports).filter(\.isFinding).map(\.title)
+        let titles = own + observer.problems.compactMap(\.report).filter(\.isFinding).map(\.title)
         let status: Int32
+        var isEnded = false
         switch observer.outcomes.first?.ending {
-        case .exited(let code): status = code
-        case .signalled(let number): status = 128 + number
+        case .exited(let code): (status, isEnded) = (code, true)
+        case .signalled(let number): (status, isEnded) = (128 + number, true)
         case .timedOut, .unkillable: status = 124
         case nil where observed.expiry == .test && titles.isEmpty:
             progress(.warning("the guest hung" + (observer.hang?.place.map { " in \($0)" } ?? "")))
@@ -75,7 +82,8 @@ extension Lab {
             status = 1
         }
         return CommandResult(
-            status: status == 0 && !titles.isEmpty ? 1 : status, reports: titles, folder: boots.folder)
+            status: status == 0 && !titles.isEmpty ? 1 : status, reports: titles, ownReports: own,
+            commandStatus: status, isEnded: isEnded, folder: boots.folder)
     }
 
     /// Prepares everything for guests that run no suite of the kernel's own.

@@ -19,7 +19,9 @@ struct ConfigChange {
         let after = Self.values(new)
         let on = new.filter { $0.value != nil && before[$0.symbol] != $0.value }
         let off = old.reversed().filter { $0.value != nil && after[$0.symbol] == nil }
-        self.old = old
+        // What only the new one knows, and has switched off, must not come with its menu by default.
+        let known = Set(old.map(\.symbol))
+        self.old = old + new.filter { $0.value == nil && !known.contains($0.symbol) }
         oldValues = before
         lines = on + off.map { ConfigLine($0.symbol, nil) }
     }

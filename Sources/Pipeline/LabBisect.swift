@@ -131,7 +131,8 @@ extension Lab {
         if let base = earlier?.header.base { kernel.base = base }
         let range: BisectionRange
         do {
-            range = try await self.range(selection.space, kernel, folder: folder.path)
+            range = try await self.range(
+                earlier?.header.space ?? selection.space, kernel, folder: folder.path)
         } catch {
             // Nothing was found out yet that would be worth a folder.
             if earlier == nil { try? FileManager.default.removeItem(atPath: folder.path) }
@@ -145,7 +146,7 @@ extension Lab {
         if earlier == nil {
             let header = BisectionHeader(
                 arguments: selection.arguments, directory: FileManager.default.currentDirectoryPath,
-                base: range.base, digest: range.digest, started: Date())
+                base: range.base, space: range.space, digest: range.digest, started: Date())
             try JournalFile(creating: folder.journal).append(header)
         }
         let work = BisectionWork(

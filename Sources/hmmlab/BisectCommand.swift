@@ -64,6 +64,8 @@ struct BisectCommand: AsyncParsableCommand {
         for (name, value) in [("parallel", parallel), ("runs", runs ?? 1), ("minutes", minutes ?? 1)] where value < 1 {
             throw ValidationError("--\(name) takes a number from 1, not \(value).")
         }
+        // What each further guest could show multiplies what has to be thought of.
+        if parallel > 8 { throw ValidationError("--parallel takes at most 8, not \(parallel).") }
     }
 
     private func selection(arguments: [String]) throws -> BisectionSelection {
@@ -78,10 +80,22 @@ struct BisectCommand: AsyncParsableCommand {
 
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
+        // Going on may change the folder; the file is meant to lie in this one.
+        let json = json.map { $0.path == "-" ? $0 : $0.absolute }
         try await withLab(terminal, json: json) { lab in
             guard let resume else {
                 return try await bisect(
-                    lab, terminal, selection(arguments: Array(CommandLine.arguments.dropFirst())), nil)
+                    lab, terminal, json, selection(arguments: Array(CommandLine.arguments.dropFirst())), nil)
+            }
+            let allowed = ["--resume", "--json", "--quiet", "--runs", "--minutes", "--parallel"]
+            for word in CommandLine.arguments where word.hasPrefix("--") {
+                let name = word.prefix { $0 != "=" }
+                if !allowed.contains(String(name)) {
+                    throw LabError(
+                        "options-contradict", exit: .usage,
+                        "--resume goes on with what was asked for then, without \(name)",
+                        next: "Leave \(name) out, or begin a new bisection.")
+                }
             }
             let earlier = try lab.interruptedBisection(resume)
             let command: BisectCommand
@@ -101,12 +115,13 @@ struct BisectCommand: AsyncParsableCommand {
             var selection = try command.selection(arguments: earlier.arguments)
             // A budget, and the guests at a time, are for one part.
             (selection.mostRuns, selection.mostMinutes, selection.parallel) = (runs, minutes, parallel)
-            return try await bisect(lab, terminal, selection, earlier)
+            return try await bisect(lab, terminal, json, selection, earlier)
         }
     }
 
     private func bisect(
-        _ lab: Lab, _ terminal: Terminal, _ selection: BisectionSelection, _ earlier: InterruptedBisection?
+        _ lab: Lab, _ terminal: Terminal, _ json: JSONOutput?, _ selection: BisectionSelection,
+        _ earlier: InterruptedBisection?
     ) async throws -> HarnessCore.ExitCode {
         let live = LiveBisection(terminal)
         let report: BisectionReport
@@ -155,7 +170,10 @@ struct BisectionRangeOptions: ParsableArguments {
         }
         var spaces: [BisectionSpace] = []
         if let range {
-            guard let at = range.lastIndex(of: "@"), at > range.startIndex else {
+            // A path may hold an @, and so may a revision, such as HEAD@{1}.
+            let places = range.indices.filter { range[$0] == "@" && $0 > range.startIndex }
+            let folder = places.first { Files.isFolder(Files.expandingHome(in: String(range[..<$0]))) }
+            guard let at = folder ?? places.first else {
                 throw ValidationError("--range takes PATH@GOOD..BAD, not \(range).")
             }
             let (good, bad) = try Self.ends(String(range[range.index(after: at)...]), "--range", "PATH@GOOD..BAD")

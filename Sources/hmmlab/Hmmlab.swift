@@ -85,6 +85,9 @@ struct JSONOutput: ExpressibleByArgument {
         path = argument
     }
 
+    /// The same file, whatever the current folder is later.
+    var absolute: JSONOutput { JSONOutput(argument: URL(fileURLWithPath: path).path) ?? self }
+
     static let help = ArgumentHelp(
         "Write the result as JSON to a file, or to standard output with -.", valueName: "file")
 

@@ -40,6 +40,18 @@ struct HistoryTests {
         #expect(history.evidence.inert == [1])
     }
 
+    @Test("A step between kernels that do the same is none")
+    func sameKernels() {
+        func run(_ state: Int, _ kernel: String?) -> HistoryEntry {
+            .ran(StateRun(state: state, purpose: .search, outcome: .clean, kernel: kernel))
+        }
+        var history = History(stepCount: 4, entries: [run(0, "a"), run(2, "a"), run(3, "b"), run(4, nil)])
+        #expect(history.inertSteps.isEmpty, "what lies between is not known")
+        history.add(run(1, "a"))
+        #expect(history.inertSteps == [1, 2])
+        #expect(history.evidence.inert == [1, 2])
+    }
+
     @Test("The tip without the culprit is no state of the range")
     func reverted() {
         let history = History(

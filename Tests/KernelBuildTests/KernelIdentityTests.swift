@@ -38,6 +38,30 @@ struct KernelIdentityTests {
         #expect(try await identity(source + "int data = 5;\n", linked: linked) != before)
     }
 
+    @Test("Of a warning's entry, only its line makes no difference", arguments: [12, 16])
+    func warnings(size: Int) async throws {
+        func table(_ line: Int, _ flags: Int) -> String {
+            ".section __bug_table,\"aw\"\n" + String(repeating: ".long 0\n", count: (size - 4) / 4)
+                + ".word \(line)\n.word \(flags)\n"
+        }
+        func identity(_ line: Int, _ flags: Int) async throws -> String {
+            try Files.makeFolder(folder)
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            try Files.write(table(line, flags), to: folder + "/a.s")
+            try await ProcessRunner().check(Command("gcc", ["-c", "a.s", "-o", "a.o"], in: folder))
+            return try KernelIdentity.loaded(folder + "/a.o", bugEntrySize: size)
+        }
+        let one = try await identity(5, 1)
+        #expect(try await identity(700, 1) == one)
+        #expect(try await identity(5, 3) != one)
+    }
+
+    @Test("A kernel's release says how long an entry is")
+    func entrySizes() {
+        #expect(["6.1.192", "6.12.117", "6.18.0-rc3"].map(KernelIdentity.bugEntrySize) == [12, 12, 12])
+        #expect(["6.19.0", "7.2.13", "7.3.4-x"].map(KernelIdentity.bugEntrySize) == [16, 16, 16])
+    }
+
     @Test("A file that is damaged is refused")
     func damaged() async throws {
         try Files.makeFolder(folder)

@@ -47,7 +47,8 @@ struct BisectionPartsTests {
         try await withTemporaryFolder { folder in
             let path = folder + "/journal"
             let header = BisectionHeader(
-                arguments: ["bisect"], directory: "/", base: nil, digest: "d", started: Date(timeIntervalSince1970: 5))
+                arguments: ["bisect"], directory: "/", base: nil, space: .listedVersions(["1", "2"]), digest: "d",
+                started: Date(timeIntervalSince1970: 5))
             let runs = (0..<3).map { HistoryEntry.ran(StateRun(state: $0, purpose: .search, outcome: .clean)) }
             let journal = try JournalFile(creating: path)
             try journal.append(header)
@@ -69,17 +70,6 @@ struct BisectionPartsTests {
             try Files.write(whole + Data("nonsense\n".utf8), to: path)
             #expect(throws: LabError.self) { try BisectionJournal.read(path) }
         }
-    }
-
-    @Test("Neighbours with the same kernel are found once, whichever is built first")
-    func identities() async throws {
-        var progress = BisectionProgress(history: History(stepCount: 4), options: BisectorOptions())
-        let (one, two) = (KernelIdentity(digest: "1"), KernelIdentity(digest: "2"))
-        #expect(progress.steps(identicalBy: one, at: 0).isEmpty)
-        #expect(progress.steps(identicalBy: one, at: 2).isEmpty, "what lies between is not known")
-        #expect(progress.steps(identicalBy: two, at: 3).isEmpty)
-        #expect(progress.steps(identicalBy: one, at: 1) == [1, 2])
-        #expect(progress.steps(identicalBy: one, at: 1).isEmpty, "it was said")
     }
 
     @Test("A fault that shows now and then takes more passing runs to be believed gone")
