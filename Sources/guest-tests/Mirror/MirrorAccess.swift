@@ -38,6 +38,27 @@ let mirrorAccessTests: [GuestTest] = [
         }
     },
     GuestTest(
+        "mirror/partly-known", "Pages that the device knows and pages that it does not are accessed as one range",
+        needs: [.private]
+    ) {
+        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
+        let mirror = try MirrorDevice(unit: 0)
+        // The access begins, has to fault in the middle, and goes on there.
+        for (seed, known) in [(2, 0..<40), (3, 0..<0), (4, 30..<90)] as [(UInt64, Range<Int>)] {
+            let fresh = try MappedBuffer.filled(pages: span, seed: 1)
+            let part = fresh.range.pages(from: known.lowerBound, count: known.count)
+            if !known.isEmpty {
+                try mirror.fill(part, seed: seed + 10, firstPage: known.lowerBound)
+                try mirror.expectReads(part, seed: seed + 10, firstPage: known.lowerBound, "the device knows them")
+            }
+            try mirror.fill(fresh.range, seed: seed)
+            fresh.range.expectHolds(seed: seed, "what the device wrote is at its place")
+        }
+        try mirror.expectReads(
+            buffer.range.pages(from: 0, count: 40), seed: 1, "the device reads the first pages")
+        try mirror.expectReads(buffer.range, seed: 1, "and then all, each at its place")
+    },
+    GuestTest(
         "mirror/read-untouched", "The device reads zeros from memory that nobody touched, by way of the zero page",
         needs: [.private]
     ) {
