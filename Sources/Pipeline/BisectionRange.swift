@@ -21,7 +21,7 @@ public enum BisectionSpace: Sendable, Equatable, Codable {
 }
 
 /// What the steps of a range are, for sentences.
-public enum BisectionNoun: String, Sendable, Codable {
+public enum BisectionNoun: String, Sendable, Codable, CustomStringConvertible {
     /// A patch of a series.
     case patch
     /// A commit of a repository.
@@ -30,6 +30,9 @@ public enum BisectionNoun: String, Sendable, Codable {
     case version
     /// A configuration symbol.
     case symbol
+
+    /// The word itself.
+    public var description: String { rawValue }
 
     /// A number of them, such as `16 patches`.
     public func counted(_ number: Int) -> String { number.of(rawValue, plural: self == .patch ? "patches" : nil) }

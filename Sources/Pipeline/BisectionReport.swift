@@ -192,7 +192,7 @@ extension BisectionReport {
         }
         steps = (0...count).map { Self.step($0, range, history, posterior.probabilities) }
         otherFailures = history.otherSymptoms.map { symptom, states in
-            "\(symptom) (after \(range.noun) \(states.map(String.init).joined(separator: ", ")))"
+            "\(symptom) (after \(range.noun.rawValue) \(states.map(String.init).joined(separator: ", ")))"
         }
         let all = history.runs + history.revertedRuns
         runs = all.count

@@ -58,7 +58,6 @@ struct BisectionWork: Sendable {
     let range: BisectionRange
     let run: PredicateRun
     let folder: BisectionFolder
-    let started: Date
     let onEvent: @Sendable (BisectionEvent) -> Void
 
     /// Runs states until the engine is content, then the tip without the culprit.

@@ -150,8 +150,7 @@ extension Lab {
             try JournalFile(creating: folder.journal).append(header)
         }
         let work = BisectionWork(
-            lab: self, selection: selection, range: range, run: run, folder: folder,
-            started: earlier?.header.started ?? Date(), onEvent: onEvent)
+            lab: self, selection: selection, range: range, run: run, folder: folder, onEvent: onEvent)
         let report = try await work.find(earlier?.entries ?? [])
         _ = consume lock
         return report
