@@ -10,10 +10,19 @@ public enum JSON {
     ///
     /// - Throws: `EncodingError`.
     public static func text(_ value: some Encodable) throws -> String {
+        String(decoding: try encoded(value, [.prettyPrinted]), as: UTF8.self) + "\n"
+    }
+
+    /// Encodes a value into one line, its newline included.
+    ///
+    /// - Throws: `EncodingError`.
+    public static func line(_ value: some Encodable) throws -> Data { try encoded(value, []) + Data("\n".utf8) }
+
+    private static func encoded(_ value: some Encodable, _ form: JSONEncoder.OutputFormatting) throws -> Data {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.outputFormatting = form.union([.sortedKeys, .withoutEscapingSlashes])
         encoder.dateEncodingStrategy = .iso8601
-        return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
+        return try encoder.encode(value)
     }
 
     /// Decodes a value.

@@ -58,10 +58,7 @@ public final class JournalFile: Sendable {
     ///
     /// - Throws: ``LabError`` `journal-unwritable`; `EncodingError`.
     public func append(_ value: some Encodable) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.dateEncodingStrategy = .iso8601
-        let line = try encoder.encode(value) + [UInt8(ascii: "\n")]
+        let line = try JSON.line(value)
         do {
             _ = try descriptor.writeAll(line)
         } catch {

@@ -11,9 +11,6 @@ public struct KernelIdentity: Sendable, Hashable {
     /// A digest of everything that is loaded.
     public let digest: String
 
-    /// The identity with a digest that is known.
-    public init(digest: String) { self.digest = digest }
-
     /// Reads the kernel's and the modules' ELF files (elf(5), 64 bit, little endian).
     ///
     /// - Throws: ``LabError`` `artifact-damaged`, or if a file cannot be read.

@@ -47,6 +47,15 @@ struct UserRepository: Sendable {
                 cause: said.isEmpty ? nil : said, next: "Name a checkout or a bare repository, or use dir:\(path).")
     }
 
+    /// What a git command on the repository prints.
+    ///
+    /// - Throws: ``LabError`` `repository-missing`, `repository-foreign`.
+    func output(_ arguments: [String]) async throws -> String {
+        let output = try await runner.run(command(arguments), outputLimit: 64 << 20)
+        guard output.ending.isSuccess else { throw failure(output.standardError) }
+        return output.standardOutput
+    }
+
     private func command(_ arguments: [String]) -> Command {
         Command("git", ["-C", path] + arguments, environment: GitEnvironment.clean())
     }

@@ -32,12 +32,8 @@ public struct BisectionFolder: Sendable, Equatable {
 
     /// Makes a folder for a new bisection.
     static func make(in cache: Cache, now: Date = Date()) throws -> BisectionFolder {
-        let format = DateFormatter()
-        format.locale = Locale(identifier: "en_US_POSIX")
-        format.timeZone = TimeZone(identifier: "UTC")
-        format.dateFormat = "yyyyMMdd-HHmmss"
         let all = try cache.folder("bisections")
-        let folder = try RunFolder.make(at: "\(all)/\(format.string(from: now))-\(getpid())")
+        let folder = try RunFolder.make(at: "\(all)/\(RunFolder.stem(now))")
         for name in names(in: all).dropLast(kept) {
             // One that goes on is somebody's.
             guard let lock = try? FileLock.acquireNow("\(all)/\(name)/lock") else { continue }

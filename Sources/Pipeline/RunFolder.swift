@@ -17,26 +17,25 @@ public struct RunFolder: Sendable {
     /// - Parameter isLatest: whether `runs/latest` is to point to it.
     /// - Throws: ``LabError`` `cache-unwritable`.
     public static func make(in cache: Cache, isLatest: Bool = true, now: Date = Date()) throws -> RunFolder {
-        let format = DateFormatter()
-        format.locale = Locale(identifier: "en_US_POSIX")
-        format.timeZone = TimeZone(identifier: "UTC")
-        format.dateFormat = "yyyyMMdd-HHmmss"
         let runs = try cache.folder("runs")
-        let stem = "\(format.string(from: now))-\(getpid())"
-        var (id, count) = (stem, 1)
         // mkdir(2) decides between two runs that begin within one second.
-        while mkdir("\(runs)/\(id)", 0o755) != 0, errno == EEXIST {
-            count += 1
-            id = "\(stem)-\(count)"
-        }
-        let folder = RunFolder(id: id, path: try cache.folder("runs", id))
+        let folder = try make(at: "\(runs)/\(stem(now))")
         prune(runs)
         guard isLatest else { return folder }
         let link = "\(runs)/.latest-\(getpid())"
         try? FileManager.default.removeItem(atPath: link)
-        try? FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: id)
+        try? FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: folder.id)
         _ = rename(link, runs + "/latest")
         return folder
+    }
+
+    /// A name that sorts by time: the time in UTC and this process's number.
+    static func stem(_ now: Date) -> String {
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(identifier: "UTC")
+        format.dateFormat = "yyyyMMdd-HHmmss"
+        return "\(format.string(from: now))-\(getpid())"
     }
 
     /// A folder that is kept by whoever names it, with a number behind its name if it is taken.

@@ -100,24 +100,30 @@ extension EndToEnd {
             defer { tool.remove() }
             let name = "no-page-to-bring-back"
             let planted = try await plant(name)
+            // A first patch that no kernel in the cache has: builds are what is killed.
+            let series = "\(tool.folder)/corpus/\(name)"
+            try Files.write(Self.note(UUID().uuidString), to: series + "/0000-note.patch")
+            try Files.write("0000-note.patch\n" + Files.text(series + "/series"), to: series + "/series")
+            let culprit = planted.places[0] + 1
+            let cache = Cache().root + "/bisections"
+            func names() -> Set<String> { Set((try? FileManager.default.contentsOfDirectory(atPath: cache)) ?? []) }
+            let earlier = names()
             var arguments = arguments(name, planted)
             var folder = ""
             for _ in 0..<4 {
                 // Before the journal stands there is nothing to go on with.
                 try await tool.killDuring(arguments, milliseconds: 6000...15_000)
                 #expect(try await tool.wait { try await tool.guests(with: "bisections").isEmpty })
-                let cache = Cache().root + "/bisections"
-                let names = try FileManager.default.contentsOfDirectory(atPath: cache)
-                let latest = names.filter { $0.first?.isNumber == true }.max()
-                let newest = try #require(latest)
-                if arguments.contains("--resume") { #expect(folder == newest) }
-                folder = newest
+                let own = names().subtracting(earlier)
+                #expect(own.count == 1, "going on begins nothing new: \(own)")
+                folder = try #require(own.first)
                 arguments = ["bisect", "--quiet", "--resume", folder]
             }
             let output = try await tool.run(arguments + ["--json", "found.json"])
             #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
             let found = try BisectionDocument(tool.folder + "/found.json")
-            #expect(found.outcome == "found" && found.culprit?.index == planted.places[0])
+            #expect(found.outcome == "found" && found.culprit?.index == culprit)
+            #expect(found.culprit?.subject == planted.culprits[0])
             struct Entry: Decodable {
                 struct Run: Decodable {
                     var state: Int
@@ -129,7 +135,25 @@ extension EndToEnd {
                 try JSON.value(Entry.self, from: $0)
             }
             let built = entries.compactMap(\.run).filter { $0.buildSeconds > 0 }.map(\.state)
+            #expect(built.count >= 4, "the kernels were to be new")
             #expect(built.count == Set(built).count, "a kernel was built twice: \(built)")
+        }
+
+        /// A patch that adds a document.
+        private static func note(_ text: String) -> String {
+            """
+            From: Corpus <corpus@localhost>
+            Subject: [PATCH] Documentation: a note
+
+            Signed-off-by: Corpus <corpus@localhost>
+            ---
+            --- /dev/null
+            +++ b/Documentation/note.rst
+            @@ -0,0 +1,2 @@
+            +.. SPDX-License-Identifier: GPL-2.0
+            +\(text)
+
+            """
         }
 
         @Test func rangesThatMakeNoSenseAreRefused() async throws {
