@@ -127,7 +127,8 @@ extension Lab {
                 flavour: selection.kernel.flavour, kernelSignature: kernel.artifact.signature,
                 machine: boots.machine.name,
                 accelerator: boots.accelerator.rawValue, started: started, ended: Date(), tests: run.records,
-                problems: run.problems, notRun: run.notRun, isInterrupted: run.isInterrupted)
+                problems: run.problems, notRun: run.notRun, isInterrupted: run.isInterrupted,
+                remarks: run.remarks)
         }
         try writeReproducer(to: boots.folder, selection, kernel)
         var run = TestRunState(

@@ -9,6 +9,9 @@ import VirtualMachine
 
 /// Boots guests one after the other until every test has a verdict.
 struct TestRunState {
+    /// How many boots of a run the emulator may spoil; a kernel that leaves breakpoints behind itself does so every time.
+    private static let spoiledBoots = 5
+
     /// 64 MiB of compressed memory as a swap area, for the tests that need one.
     private static let swap = [
         "sh", "-c",
@@ -28,6 +31,9 @@ struct TestRunState {
     private(set) var notRun: [String] = []
     /// Whether a person ended the run.
     private(set) var isInterrupted = false
+    /// What a person should know and that decides nothing, such as a boot that the emulator spoiled.
+    private(set) var remarks: [String] = []
+    private var spoiled = 0
     /// What was told of the boot that is going on; kept if the boot cannot be followed to its end.
     private let told = LockedValue((tests: 0, records: [TestRecord]()))
 
@@ -55,10 +61,9 @@ struct TestRunState {
             told.withLock { $0 = (0, []) }
             do {
                 let session = try await boot(left, index)
-                let done = session.observer.outcomes.count
-                try await settle(session, index)
-                left = session.observer.left
-                fruitless = done == 0 ? fruitless + 1 : 0
+                let spoiledBefore = spoiled
+                left = try await settle(session, index) + session.observer.left
+                if spoiled == spoiledBefore { fruitless = session.observer.outcomes.isEmpty ? fruitless + 1 : 0 }
             } catch {
                 left = left.dropFirst(keepWhatWasTold())
                 // Without a single result the error itself is the answer.
@@ -121,12 +126,15 @@ struct TestRunState {
 
     // MARK: - from a session to records
 
-    private mutating func settle(_ session: Observed<TestSession>, _ index: Int) async throws {
+    /// - Returns: the tests of this boot that have to run again.
+    private mutating func settle(_ session: Observed<TestSession>, _ index: Int) async throws -> [GuestTest] {
         // Nothing is added before everything is there: what was told is kept only if this fails.
         var records: [TestRecord] = []
         var problems: [RunProblem] = []
         let observer = session.observer
-        for outcome in observer.outcomes {
+        let stray = boots.accelerator == .tcg && spoiled < Self.spoiledBoots ? observer.strayBreakpoint : nil
+        let again = observer.outcomes.filter { outcome in outcome.reports.contains { $0.index == stray?.index } }
+        for outcome in observer.outcomes where !again.contains(where: { $0.test == outcome.test }) {
             let findings = await findings(outcome.reports)
             let loss = outcome.ending == nil ? GuestLoss(ending: session.ending, expiry: session.expiry) : nil
             let judged = judge.records(of: outcome, findings, loss, boot: index)
@@ -134,16 +142,19 @@ struct TestRunState {
             // Those that ended by themselves were told when they ended.
             if loss != nil { for record in judged { onEvent(.ended(record)) } }
         }
-        for problem in observer.problems {
+        for problem in observer.problems where stray == nil || problem.report?.index != stray?.index {
             let findings = await findings(problem.report.map { [$0] } ?? [])
             problems.append(
                 RunProblem(
                     Self.verdict(of: problem), "\(problem.stage.phrase): \(problem.text)", boot: index,
                     reports: findings))
         }
-        let isExplained = observer.stage == .booting && !problems.isEmpty && problems.allSatisfy { known($0) != nil }
-        if isExplained {
-            onEvent(.note("boot \(index) ended early: \(problems.compactMap { known($0)?.reason }.first ?? "")"))
+        if let stray {
+            spoiled += 1
+            remark(
+                "the emulator spoiled boot \(index) (\(stray.title), \(observer.stage.phrase)): it kept a breakpoint "
+                    + "that the kernel had set for a moment; the guest is booted again"
+                    + again.map { ", \($0.test.id) runs again" }.joined())
         } else if let (verdict, text) = ending(session) {
             problems.append(
                 RunProblem(
@@ -151,7 +162,13 @@ struct TestRunState {
                     console: Self.tail(of: try boots.folder.boot(index) + "/" + RunFile.console)))
         }
         self.records += records
-        self.problems += problems.filter { known($0) == nil }
+        self.problems += problems
+        return again.map(\.test)
+    }
+
+    private mutating func remark(_ text: String) {
+        remarks.append(text)
+        onEvent(.note(text))
     }
 
     private static func verdict(of problem: SessionProblem) -> Verdict {
@@ -195,14 +212,6 @@ struct TestRunState {
             findings.append(KernelFinding(report, text: text ?? report.text))
         }
         return findings
-    }
-
-    /// What is known about a problem outside any test, such as a warning at module unload; it is left in the logs.
-    private func known(_ problem: RunProblem) -> ExpectedResult? {
-        let known = judge.known.expectation(
-            for: problem.verdict == .crash ? "boot/report" : "boot/problem", seen: problem.verdict,
-            titles: problem.reports.map(\.title), in: judge.context)
-        return known?.verdict == problem.verdict ? known : nil
     }
 
     private static func tail(of path: String) -> [String] {

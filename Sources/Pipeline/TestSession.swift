@@ -136,6 +136,15 @@ struct TestSession: MachineObserver {
         sawLoadMark = plan.modules.isEmpty
     }
 
+    /// The report that ended the guest, if that is a breakpoint nobody owned to.
+    ///
+    /// The kernel sets breakpoints for a moment when it patches a static branch. QEMU's TCG may keep one for good, if
+    /// another CPU translates the place just then (docs/findings.md): under TCG such a report says nothing of the kernel.
+    var strayBreakpoint: KernelReport? {
+        let reports = outcomes.filter { $0.ending == nil }.flatMap(\.reports) + problems.compactMap(\.report)
+        return reports.first(where: \.isFatal).flatMap { $0.title.hasPrefix("int3 in ") ? $0 : nil }
+    }
+
     /// The tests that were not begun.
     var left: ArraySlice<GuestTest> { plan.tests[min(position, plan.tests.count)...] }
 

@@ -97,12 +97,14 @@ public struct RunRecord: Sendable, Equatable {
     public var notRun: [String]
     /// Whether a person ended the run.
     public var isInterrupted: Bool
+    /// What a person should know and that decides nothing, such as a boot that the emulator spoiled.
+    public var remarks: [String]
 
     /// Makes a record from its parts.
     public init(
         base: String, series: String? = nil, flavour: String, kernelSignature: String, machine: String,
         accelerator: String, started: Date, ended: Date, tests: [TestRecord], problems: [RunProblem] = [],
-        notRun: [String] = [], isInterrupted: Bool = false
+        notRun: [String] = [], isInterrupted: Bool = false, remarks: [String] = []
     ) {
         self.base = base
         self.series = series
@@ -116,6 +118,7 @@ public struct RunRecord: Sendable, Equatable {
         self.problems = problems
         self.notRun = notRun
         self.isInterrupted = isInterrupted
+        self.remarks = remarks
     }
 
     /// The run's figures.
@@ -141,7 +144,7 @@ public struct RunRecord: Sendable, Equatable {
 extension RunRecord: Codable {
     private enum Key: String, CodingKey {
         case base, series, flavour, kernelSignature, machine, accelerator, started, ended, tests, problems, summary
-        case notRun
+        case notRun, remarks
         case isInterrupted = "interrupted"
     }
 
@@ -160,6 +163,7 @@ extension RunRecord: Codable {
         try container.encode(problems, forKey: .problems)
         try container.encode(notRun, forKey: .notRun)
         try container.encode(isInterrupted, forKey: .isInterrupted)
+        try container.encode(remarks, forKey: .remarks)
         try container.encode(summary, forKey: .summary)
     }
 
@@ -178,6 +182,7 @@ extension RunRecord: Codable {
             tests: try container.decode([TestRecord].self, forKey: .tests),
             problems: try container.decode([RunProblem].self, forKey: .problems),
             notRun: try container.decodeIfPresent([String].self, forKey: .notRun) ?? [],
-            isInterrupted: try container.decodeIfPresent(Bool.self, forKey: .isInterrupted) ?? false)
+            isInterrupted: try container.decodeIfPresent(Bool.self, forKey: .isInterrupted) ?? false,
+            remarks: try container.decodeIfPresent([String].self, forKey: .remarks) ?? [])
     }
 }

@@ -7,7 +7,9 @@ public enum SummaryTable {
     /// A table with one row for each suite, then everything that did not just pass, then one closing sentence.
     public static func lines(for run: RunRecord) -> [String] {
         var lines = table(for: run)
-        let notable = run.problems.map(line) + run.tests.filter { $0.outcome != .passed }.sorted(by: severity).map(line)
+        let notable =
+            run.problems.map(line) + run.remarks.map { pad("note") + oneLine($0) }
+            + run.tests.filter { $0.outcome != .passed }.sorted(by: severity).map(line)
         if !notable.isEmpty { lines += [""] + notable }
         return lines + ["", closingLine(for: run)]
     }

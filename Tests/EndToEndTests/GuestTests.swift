@@ -18,9 +18,7 @@ extension EndToEnd {
             let output = try await tool.run("test", "--json", "run.json", "--ktap", "run.ktap", "--junit", "run.xml")
             #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
             let run = try RunDocument(path: tool.folder + "/run.json")
-            for test in run.tests where test.outcome == "unexpected" {
-                Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
-            }
+            for surprise in run.surprises { Issue.record("\(surprise)") }
             #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
             #expect(run.tests.count { !$0.suite.hasPrefix("kselftest") } >= 60)
             #expect(run.tests.count { $0.suite == "kselftest:mm/hmm" } >= 58)
@@ -67,9 +65,7 @@ extension EndToEnd {
             let output = try await tool.run("test", "--base", base, "--flavour", flavour, "--json", "run.json")
             #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
             let run = try RunDocument(path: tool.folder + "/run.json")
-            for test in run.tests where test.outcome == "unexpected" {
-                Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
-            }
+            for surprise in run.surprises { Issue.record("\(surprise)") }
             #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
             #expect(run.tests.count { $0.verdict == "pass" } >= 250)
         }
@@ -82,9 +78,7 @@ extension EndToEnd {
                 ["test", "--driver", "hmm_dmirror", "--json", "run.json"] + suites.flatMap { ["--suite", $0] })
             #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
             let run = try RunDocument(path: tool.folder + "/run.json")
-            for test in run.tests where test.outcome == "unexpected" {
-                Issue.record("\(test.id): \(test.verdict): \(test.explanation)")
-            }
+            for surprise in run.surprises { Issue.record("\(surprise)") }
             #expect(output.ending == .exited(0), "\(output.standardError.suffix(2000))")
             for suite in suites {
                 #expect(run.tests.contains { $0.id.hasPrefix(suite) && $0.verdict == "pass" }, "\(suite) did not run")

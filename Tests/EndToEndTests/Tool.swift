@@ -117,6 +117,9 @@ struct RunDocument: Decodable {
         var kind: String
         var text: String
     }
+    struct Problem: Decodable {
+        var sentence: String
+    }
     struct Summary: Decodable {
         var total: Int
         var unexpected: [String]
@@ -125,9 +128,16 @@ struct RunDocument: Decodable {
     var schema: Int
     var folder: String
     var tests: [Test]
+    var problems: [Problem]
     var summary: Summary
     var notRun: [String]
     var interrupted: Bool
+
+    /// Everything that nobody expected, in sentences.
+    var surprises: [String] {
+        tests.filter { $0.outcome == "unexpected" }.map { "\($0.id): \($0.verdict): \($0.explanation)" }
+            + problems.map(\.sentence)
+    }
 
     init(path: String) throws { self = try JSON.value(RunDocument.self, from: try Files.bytes(path)) }
 }

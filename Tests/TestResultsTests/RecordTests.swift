@@ -107,6 +107,7 @@ struct SummaryTableTests {
                 "total                2     1      1        1     1         1",
                 "",
                 "BOOT     the guest did not reach its first test",
+                "NOTE     the emulator spoiled boot 2",
                 "CRASH    kselftest:mm/hmm/fork: the kernel crashed; KASAN: slab-use-after-free Read in foo (0.0 s)",
                 "TIMEOUT  mirror/hang: no end within 10 s (10.0 s)",
                 "FAIL     mirror/wrong data: page 3 holds 0x0 (1.0 s)",

@@ -28,12 +28,14 @@ enum Sample {
     static let problem = RunProblem(
         .boot, "the guest did not reach its first test", boot: 2, console: ["[    1.0] the last line"])
 
-    static let run = run(tests, [problem])
+    static let run = run(tests, [problem], remarks: ["the emulator spoiled boot 2"])
 
-    static func run(_ tests: [TestRecord], _ problems: [RunProblem] = []) -> RunRecord {
+    static func run(
+        _ tests: [TestRecord], _ problems: [RunProblem] = [], remarks: [String] = []
+    ) -> RunRecord {
         RunRecord(
             base: "debian:6.12", flavour: "debug", kernelSignature: "abc", machine: "q35", accelerator: "tcg",
             started: Date(timeIntervalSince1970: 1_700_000_000), ended: Date(timeIntervalSince1970: 1_700_000_042),
-            tests: tests, problems: problems)
+            tests: tests, problems: problems, remarks: remarks)
     }
 }
