@@ -15,11 +15,6 @@
 
 #include "devmem_internal.h"
 
-bool devmem_may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie)
-{
-	return !dm->ops->may_alloc || dm->ops->may_alloc(dm, order, cookie);
-}
-
 /*
  * Whether a round may be one large folio. The driver is asked for every round of
  * that size, so that its answers mean the same on all bases and kinds of memory.
@@ -39,7 +34,7 @@ static void set_result(struct devmem_batch *batch, unsigned int index, unsigned 
 		       enum hmm_devmem_result result)
 {
 	if (batch->results)
-		memset(batch->results + index, result, 1U << order);
+		devmem_fill_results(batch->results + index, 1U << order, result);
 }
 
 /*
@@ -165,7 +160,8 @@ static int receive_small(struct hmm_devmem *dm, struct migrate_vma *args,
 					     args->start + (i << PAGE_SHIFT));
 		if (!dst)
 			goto undo;
-		lock_page(dst);
+		/* Nobody else knows it yet. */
+		__folio_set_locked(page_folio(dst));
 		devmem_batch_copy(batch, i, dst, src, 0);
 	}
 	return 0;

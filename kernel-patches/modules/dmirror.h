@@ -15,6 +15,7 @@
 #include <linux/device.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/xarray.h>
 
 #include "hmm_devmem.h"
@@ -41,10 +42,15 @@ enum dmirror_stat {
 	DMIRROR_PAGES_TO_SYSTEM,
 	DMIRROR_PAGES_CLEARED,
 	DMIRROR_COPY_ERRORS,
-	DMIRROR_MAX_COPY_NS,
-	DMIRROR_MAX_FAULT_NS,
 	DMIRROR_INVALIDATIONS,
 	DMIRROR_NR_STATS = DMIRROR_INVALIDATIONS + 8,
+};
+
+/* Longest times in nanoseconds. */
+enum dmirror_longest {
+	DMIRROR_LONGEST_COPY,
+	DMIRROR_LONGEST_FAULT,
+	DMIRROR_NR_LONGEST,
 };
 
 /**
@@ -56,7 +62,10 @@ enum dmirror_stat {
  * @dm: its memory
  * @plug_lock: protects @unplugged and what goes with it
  * @unplugged: UNPLUG has taken the memory away
- * @stats: by enum dmirror_stat
+ * @stats: by enum dmirror_stat, for each CPU; they only ever grow
+ * @stats_lock: protects @stats_base
+ * @stats_base: by enum dmirror_stat, the sums when they were last reset
+ * @longest: by enum dmirror_longest
  * @alloc_nth: allocations until one fails, 0: none does
  * @copy_nth: pages until a copy fails, 0: none does
  * @map_nth: pages until one cannot be mapped for DMA, 0: none does
@@ -72,7 +81,10 @@ struct dmirror_device {
 	struct hmm_devmem *dm;
 	struct mutex plug_lock; /* serialises unplugging, replugging and injection */
 	bool unplugged;
-	atomic64_t stats[DMIRROR_NR_STATS];
+	u64 __percpu *stats;
+	struct mutex stats_lock; /* see above */
+	u64 stats_base[DMIRROR_NR_STATS];
+	atomic64_t longest[DMIRROR_NR_LONGEST];
 	atomic64_t alloc_nth;
 	atomic64_t copy_nth;
 	atomic64_t map_nth;
@@ -145,15 +157,53 @@ static inline unsigned long dmirror_leaf_end(unsigned long addr, unsigned long e
 
 static inline void dmirror_count(struct dmirror_device *device, enum dmirror_stat stat, u64 n)
 {
-	atomic64_add(n, &device->stats[stat]);
+	this_cpu_add(device->stats[stat], n);
 }
 
-void dmirror_count_max(struct dmirror_device *device, enum dmirror_stat stat, u64 value);
+static inline void dmirror_took(struct dmirror_device *device, enum dmirror_longest which,
+				u64 ns)
+{
+	s64 old = atomic64_read(&device->longest[which]);
+
+	while (ns > old && !atomic64_try_cmpxchg(&device->longest[which], &old, ns))
+		;
+}
 
 /* True for the nth call since the counter was set to n. */
 static inline bool dmirror_is_nth(atomic64_t *counter)
 {
 	return atomic64_read(counter) > 0 && !atomic64_dec_if_positive(counter);
+}
+
+/**
+ * struct dmirror_chunk - what the driver keeps for a chunk
+ * @backing: the system page behind each private page; NULL for coherent memory
+ * @entries: for each page, how many entries the device's page tables have for it
+ */
+struct dmirror_chunk {
+	struct page **backing;
+	atomic_t entries[];
+};
+
+static inline atomic_t *dmirror_entries(struct page *page)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	struct dmirror_chunk *own = chunk->private;
+
+	return &own->entries[page_to_pfn(page) - chunk->first_pfn];
+}
+
+/*
+ * Changes an entry; the caller holds the lock that protects it. A page of the device
+ * is still its own then: it is mapped for as long as the entry is there.
+ */
+static inline void dmirror_entry_set(unsigned long *entry, unsigned long value)
+{
+	if (value & DMIRROR_PTE_OURS)
+		atomic_inc(dmirror_entries(dmirror_pte_page(value)));
+	if (*entry & DMIRROR_PTE_OURS)
+		atomic_dec(dmirror_entries(dmirror_pte_page(*entry)));
+	*entry = value;
 }
 
 /* The argument of a request from 0x20 on; all begin with the same two words. */
@@ -185,7 +235,6 @@ long dmirror_ioctl(struct file *file, unsigned int command, unsigned long arg);
 /* dmirror_table.c */
 extern const struct mmu_interval_notifier_ops dmirror_notifier_ops;
 struct dmirror_leaf *dmirror_leaf_get(struct dmirror *m, unsigned long addr);
-void dmirror_entry_set(unsigned long *entry, unsigned long value);
 unsigned long dmirror_lookup(struct dmirror *m, unsigned long addr);
 unsigned long dmirror_find_missing(struct dmirror *m, unsigned long start,
 				   unsigned long end, unsigned long flags);
@@ -234,17 +283,20 @@ int dmirror_snapshot(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 /* dmirror_memory.c */
 extern const struct hmm_devmem_ops dmirror_devmem_ops;
 struct page *dmirror_backing(struct page *page);
-void dmirror_count_entry(struct page *page, int n);
 
 /* dmirror_control.c */
 int dmirror_range_end(u64 addr, u64 npages, unsigned long *end);
 int dmirror_info(struct dmirror *m, union dmirror_arg *args);
 int dmirror_evict(struct dmirror *m, union dmirror_arg *args);
 int dmirror_inject(struct dmirror *m, union dmirror_arg *args);
-int dmirror_stats(struct dmirror *m, union dmirror_arg *args);
 int dmirror_chunk_add(struct dmirror *m, union dmirror_arg *args);
 int dmirror_chunk_remove(struct dmirror *m, union dmirror_arg *args);
 int dmirror_unplug(struct dmirror *m, union dmirror_arg *args);
+
+/* dmirror_stats.c */
+int dmirror_stats_init(struct dmirror_device *device);
+void dmirror_stats_exit(struct dmirror_device *device);
+int dmirror_stats(struct dmirror *m, union dmirror_arg *args);
 
 /* dmirror_devmem.c */
 int dmirror_devmem_read(struct dmirror *m, union dmirror_arg *args);

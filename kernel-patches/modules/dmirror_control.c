@@ -95,41 +95,6 @@ int dmirror_inject(struct dmirror *m, union dmirror_arg *args)
 	return 0;
 }
 
-int dmirror_stats(struct dmirror *m, union dmirror_arg *args)
-{
-	struct hmm_dmirror_stats *arg = &args->stats;
-	u64 *out[] = {
-		[DMIRROR_CPU_FAULTS] = &arg->cpu_faults,
-		[DMIRROR_DEVICE_FAULTS] = &arg->device_faults,
-		[DMIRROR_RETRIES] = &arg->retries,
-		[DMIRROR_EVICTED] = &arg->evicted,
-		[DMIRROR_BATCHES_TO_DEVICE] = &arg->batches_to_device,
-		[DMIRROR_BATCHES_TO_SYSTEM] = &arg->batches_to_system,
-		[DMIRROR_PAGES_TO_DEVICE] = &arg->pages_to_device,
-		[DMIRROR_PAGES_TO_SYSTEM] = &arg->pages_to_system,
-		[DMIRROR_PAGES_CLEARED] = &arg->pages_cleared,
-		[DMIRROR_COPY_ERRORS] = &arg->copy_errors,
-		[DMIRROR_MAX_COPY_NS] = &arg->max_copy_ns,
-		[DMIRROR_MAX_FAULT_NS] = &arg->max_fault_ns,
-	};
-	bool reset = arg->flags & HMM_DMIRROR_STATS_RESET;
-	unsigned int i;
-	u64 value;
-
-	BUILD_BUG_ON(ARRAY_SIZE(out) != DMIRROR_INVALIDATIONS);
-	for (i = 0; i < DMIRROR_NR_STATS; i++) {
-		if (reset)
-			value = atomic64_xchg(&m->device->stats[i], 0);
-		else
-			value = atomic64_read(&m->device->stats[i]);
-		if (i < DMIRROR_INVALIDATIONS)
-			*out[i] = value;
-		else
-			arg->invalidations[i - DMIRROR_INVALIDATIONS] = value;
-	}
-	return 0;
-}
-
 int dmirror_chunk_add(struct dmirror *m, union dmirror_arg *args)
 {
 	struct hmm_dmirror_chunk *arg = &args->chunk;

@@ -219,7 +219,7 @@ int dmirror_fault(struct dmirror *m, unsigned long start, unsigned long end,
 	kfree(step);
 	if (how != DMIRROR_MAP_OURS) {
 		dmirror_count(m->device, DMIRROR_DEVICE_FAULTS, 1);
-		dmirror_count_max(m->device, DMIRROR_MAX_FAULT_NS, ktime_get_ns() - begin);
+		dmirror_took(m->device, DMIRROR_LONGEST_FAULT, ktime_get_ns() - begin);
 	}
 	return ret;
 }

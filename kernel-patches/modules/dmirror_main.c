@@ -90,7 +90,10 @@ static const struct file_operations dmirror_fops = {
 
 static void dmirror_device_free(struct device *dev)
 {
-	kfree(container_of(dev, struct dmirror_device, dev));
+	struct dmirror_device *device = container_of(dev, struct dmirror_device, dev);
+
+	dmirror_stats_exit(device);
+	kfree(device);
 }
 
 static struct dmirror_device *dmirror_device_add(unsigned int unit, resource_size_t spm)
@@ -107,6 +110,9 @@ static struct dmirror_device *dmirror_device_add(unsigned int unit, resource_siz
 	device_initialize(&device->dev);
 	device->dev.release = dmirror_device_free;
 	device->dev.devt = MKDEV(MAJOR(dmirror_first), unit);
+	ret = dmirror_stats_init(device);
+	if (ret)
+		goto put;
 	ret = dev_set_name(&device->dev, "hmm_dmirror%u", unit);
 	if (ret)
 		goto put;

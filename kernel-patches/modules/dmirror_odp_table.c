@@ -295,7 +295,7 @@ static void count_fault(struct dmirror_odp_walk *walk, u64 ns)
 	if (ns > atomic64_read(longest))
 		atomic64_set(longest, ns);
 	dmirror_count(region->m->device, DMIRROR_DEVICE_FAULTS, 1);
-	dmirror_count_max(region->m->device, DMIRROR_MAX_FAULT_NS, ns);
+	dmirror_took(region->m->device, DMIRROR_LONGEST_FAULT, ns);
 }
 
 /*
