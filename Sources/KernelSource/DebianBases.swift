@@ -80,6 +80,13 @@ extension KernelSources {
         }
     }
 
+    /// The newest stored base of Debian's of a kernel series such as `6.12`.
+    ///
+    /// - Throws: ``LabError`` of reading the store, `tool-missing`.
+    public func newestStored(ofSeries series: String) async throws -> Base? {
+        try await newestStored(.series(series))
+    }
+
     /// The newest stored base that a choice may mean.
     private func newestStored(_ choice: BaseSpec.DebianChoice) async throws -> Base? {
         let matching = try await store.bases().filter { $0.debianVersion.map(choice.includes) ?? false }

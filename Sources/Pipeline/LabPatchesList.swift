@@ -71,9 +71,13 @@ extension Lab {
     public func patchMatrix(model folder: String?, topics: [String]) async throws -> PatchMatrix {
         var model = try await modelStore(folder).load()
         model.topics = try model.topics(named: topics)
-        let cached = try await sources.store.bases()
         let reader = ProbeReader(store: sources.store, runner: runner)
-        let columns = model.bases.map { series in (series, cached.first { (try? $0.series) == series }) }
+        let cached = try await sources.store.bases()
+        var columns: [(BaseSeries, Base?)] = []
+        for series in model.bases {
+            let newest = try await sources.newestStored(ofSeries: "\(series)")
+            columns.append((series, newest ?? cached.first { (try? $0.series) == series }))
+        }
         var rows: [PatchMatrix.Row] = []
         for patch in model.patches {
             var cells: [PatchMatrix.Cell] = []

@@ -41,6 +41,9 @@ import Testing
             ])
         #expect(listing.offered.allSatisfy { $0.size > 500 })
         #expect(listing.cached.count == 6 && listing.problem == nil)
+        // The store lists 6.12.115 first; 7.1 was never fetched.
+        #expect(try await sources.newestStored(ofSeries: "6.12")?.version == "6.12.117-1")
+        #expect(try await sources.newestStored(ofSeries: "7.1") == nil)
         #expect(bench.warnings.isEmpty)
         #expect(try FileManager.default.contentsOfDirectory(atPath: bench.cache.root + "/staging").isEmpty)
     }

@@ -94,6 +94,21 @@ let migrateHugeTests: [GuestTest] =
         }
     }
     + onBothMemories(
+        "migrate/thp-device-writes-after-mprotect",
+        "The device writes its own huge page again after mprotect there and back", needs: [.thp]
+    ) { memory in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the memory is a huge page")
+        let mirror = try memory.open()
+        try mirror.take(buffer.range, seed: 1)
+        try buffer.protect(.read)
+        try buffer.protect(.readWrite)
+        try mirror.fill(buffer.range, seed: 2)
+        buffer.range.expectHolds(seed: 2, "the CPU reads what the device wrote")
+        try mirror.expectReads(buffer.range, seed: 2, "so does the device")
+    }
+    + onBothMemories(
         "migrate/thp-pinned", "A pinned transparent huge page stays where it is, and the request returns",
         needs: [.thp, .longTermPin]
     ) { memory in
