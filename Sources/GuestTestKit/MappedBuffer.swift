@@ -41,6 +41,8 @@ public struct MappedBuffer: ~Copyable, Sendable {
         case pageOut = 21
         /// Replace small pages by huge ones now (Linux 6.1).
         case collapse = 25
+        /// Treat the memory behind as broken (MADV_HWPOISON, root only).
+        case poison = 100
     }
 
     /// Access of a mapping, as for mprotect(2).

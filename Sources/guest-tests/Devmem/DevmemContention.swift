@@ -54,6 +54,34 @@ let devmemContentionTests: [GuestTest] =
             expect(round < 9, "the device asked for a locked page")
         }
     }
+    + onOwnDevice(
+        "faults/thp-waits", "Who finds a huge page of the device busy sleeps until it is back", on: [.private],
+        needs: [.smp, .thp]
+    ) { memory, mirror in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try mirror.take(buffer.range, seed: 1)
+        // The first fault waits for this device, with the page locked.
+        let other = try memory.open(second: true)
+        try other.inject(Injection(notifierDelay: 300_000))
+        try Workers.run(2) { worker in
+            let before = faultsOfThread()
+            buffer.range.page(worker * 100).touch()
+            let faults = faultsOfThread() - before
+            // One who does not sleep makes them by the thousand.
+            expect(faults < 100, "thread \(worker) sleeps", "it had \(faults) page faults")
+        }
+        try other.inject(Injection())
+        buffer.range.expectHolds(seed: 1, "the contents are right")
+    }
+
+/// How many page faults the calling thread has had (getrusage(2)).
+private func faultsOfThread() -> Int {
+    var usage = rusage()
+    // RUSAGE_THREAD is 1 (bits/resource.h); the call fails for a wrong argument only.
+    getrusage(1, &usage)
+    return usage.ru_minflt + usage.ru_majflt
+}
 
 /// Has a thread split a huge page, which waits for `other` under the page's lock, and has `mirror` ask for the page.
 ///

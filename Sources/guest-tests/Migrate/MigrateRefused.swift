@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
+import Glibc
 import GuestTestKit
 
 /// What does not move to the device, and is none the worse for having been asked.
@@ -55,6 +56,22 @@ let migrateRefusedTests: [GuestTest] =
         let contents = try file.contents(pages: span)
         contents.range.expectHolds(seed: 1, "the file holds what it held")
     }
+    + [
+        GuestTest("migrate/poison-refused", "A device page is not taken for broken system memory", needs: [.coherent]) {
+            let buffer = try MappedBuffer.filled(pages: span, seed: 1)
+            let mirror = try DeviceMemory.coherent.open()
+            try mirror.take(buffer.range, seed: 1)
+            let before = try buffer.range.places()
+            do throws(SystemCallError) {
+                try buffer.advise(.poison, buffer.range.page(70))
+                expect(false, "only the driver knows what to do about it")
+            } catch {
+                expectEqual(error.code, Errno(rawValue: ENXIO), "only the driver knows what to do about it")
+            }
+            try buffer.range.expectUnmoved(since: before, "every page is in its frame on the device")
+            buffer.range.expectHolds(seed: 1, "the contents are right")
+        }
+    ]
     + onBothMemories("migrate/hugetlb-refused", "Pages of the hugetlb pool do not move", needs: [.hugetlb]) { memory in
         let buffer = try MappedBuffer.hugetlb(hugePages: 1)
         buffer.range.fill(seed: 1)
