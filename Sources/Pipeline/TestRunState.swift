@@ -151,9 +151,12 @@ struct TestRunState {
         }
         if let stray {
             spoiled += 1
+            let sequel =
+                again.isEmpty && observer.left.isEmpty
+                ? "nothing was left to test" : "the guest is booted again"
             remark(
                 "the emulator spoiled boot \(index) (\(stray.title), \(observer.stage.phrase)): it kept a breakpoint "
-                    + "that the kernel had set for a moment; the guest is booted again"
+                    + "that the kernel had set for a moment; \(sequel)"
                     + again.map { ", \($0.test.id) runs again" }.joined())
         } else if let (verdict, text) = ending(session) {
             problems.append(
