@@ -133,8 +133,9 @@ struct TestRunState {
         var problems: [RunProblem] = []
         let observer = session.observer
         let stray = boots.accelerator == .tcg && spoiled < Self.spoiledBoots ? observer.strayBreakpoint : nil
-        let again = observer.outcomes.filter { outcome in outcome.reports.contains { $0.index == stray?.index } }
-        for outcome in observer.outcomes where !again.contains(where: { $0.test == outcome.test }) {
+        func isStray(_ report: KernelReport) -> Bool { report.index == stray?.index }
+        let again = observer.outcomes.filter { $0.reports.contains(where: isStray) }.map(\.test)
+        for outcome in observer.outcomes where !outcome.reports.contains(where: isStray) {
             let findings = await findings(outcome.reports)
             let loss = outcome.ending == nil ? GuestLoss(ending: session.ending, expiry: session.expiry) : nil
             let judged = judge.records(of: outcome, findings, loss, boot: index)
@@ -142,7 +143,7 @@ struct TestRunState {
             // Those that ended by themselves were told when they ended.
             if loss != nil { for record in judged { onEvent(.ended(record)) } }
         }
-        for problem in observer.problems where stray == nil || problem.report?.index != stray?.index {
+        for problem in observer.problems where problem.report.map(isStray) != true {
             let findings = await findings(problem.report.map { [$0] } ?? [])
             problems.append(
                 RunProblem(
@@ -157,7 +158,7 @@ struct TestRunState {
             remark(
                 "the emulator spoiled boot \(index) (\(stray.title), \(observer.stage.phrase)): it kept a breakpoint "
                     + "that the kernel had set for a moment; \(sequel)"
-                    + again.map { ", \($0.test.id) runs again" }.joined())
+                    + again.map { ", \($0.id) runs again" }.joined())
         } else if let (verdict, text) = ending(session) {
             problems.append(
                 RunProblem(
@@ -166,7 +167,7 @@ struct TestRunState {
         }
         self.records += records
         self.problems += problems
-        return again.map(\.test)
+        return again
     }
 
     private mutating func remark(_ text: String) {

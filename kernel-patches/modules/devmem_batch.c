@@ -39,6 +39,15 @@ void devmem_batch_free(struct devmem_batch *batch)
 	kvfree(batch);
 }
 
+/* Before each round; src and dst are the core's to write. */
+void devmem_batch_reset(struct devmem_batch *batch)
+{
+	batch->nr_copies = 0;
+	batch->nr_clears = 0;
+	if (batch->results)
+		memset(batch->results, HMM_DEVMEM_SKIPPED, batch->max);
+}
+
 /* The destination is locked, and is what the core is told. */
 static void set_destination(struct devmem_batch *batch, unsigned int index,
 			    struct page *dst, unsigned int order)

@@ -115,30 +115,6 @@ struct devmem_batch {
 	struct folio *large;
 };
 
-static inline bool devmem_may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie)
-{
-	return !dm->ops->may_alloc || dm->ops->may_alloc(dm, order, cookie);
-}
-
-/* Mostly it is one, for a fault. */
-static inline void devmem_fill_results(u8 *results, unsigned int n,
-				       enum hmm_devmem_result result)
-{
-	if (n == 1)
-		*results = result;
-	else
-		memset(results, result, n);
-}
-
-/* Before each round; src and dst are the core's to write. */
-static inline void devmem_batch_reset(struct devmem_batch *batch)
-{
-	batch->nr_copies = 0;
-	batch->nr_clears = 0;
-	if (batch->results)
-		devmem_fill_results(batch->results, batch->max, HMM_DEVMEM_SKIPPED);
-}
-
 /* devmem_alloc.c */
 void devmem_blocks_init(struct hmm_devmem_chunk *chunk);
 void devmem_blocks_publish(struct hmm_devmem_chunk *chunk);
@@ -167,10 +143,12 @@ void devmem_pause(struct hmm_devmem *dm);
 /* devmem_migrate.c */
 int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
 			  struct devmem_batch *batch, void *cookie);
+bool devmem_may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie);
 
 /* devmem_batch.c */
 struct devmem_batch *devmem_batch_alloc(void);
 void devmem_batch_free(struct devmem_batch *batch);
+void devmem_batch_reset(struct devmem_batch *batch);
 void devmem_batch_copy(struct devmem_batch *batch, unsigned int index,
 		       struct page *dst, struct page *src, unsigned int order);
 void devmem_batch_clear(struct devmem_batch *batch, unsigned int index,

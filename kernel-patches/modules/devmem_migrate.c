@@ -15,6 +15,11 @@
 
 #include "devmem_internal.h"
 
+bool devmem_may_alloc(struct hmm_devmem *dm, unsigned int order, void *cookie)
+{
+	return !dm->ops->may_alloc || dm->ops->may_alloc(dm, order, cookie);
+}
+
 /*
  * Whether a round may be one large folio. The driver is asked for every round of
  * that size, so that its answers mean the same on all bases and kinds of memory.
@@ -34,7 +39,7 @@ static void set_result(struct devmem_batch *batch, unsigned int index, unsigned 
 		       enum hmm_devmem_result result)
 {
 	if (batch->results)
-		devmem_fill_results(batch->results + index, 1U << order, result);
+		memset(batch->results + index, result, 1U << order);
 }
 
 /*

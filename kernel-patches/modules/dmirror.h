@@ -175,37 +175,6 @@ static inline bool dmirror_is_nth(atomic64_t *counter)
 	return atomic64_read(counter) > 0 && !atomic64_dec_if_positive(counter);
 }
 
-/**
- * struct dmirror_chunk - what the driver keeps for a chunk
- * @backing: the system page behind each private page; NULL for coherent memory
- * @entries: for each page, how many entries the device's page tables have for it
- */
-struct dmirror_chunk {
-	struct page **backing;
-	atomic_t entries[];
-};
-
-static inline atomic_t *dmirror_entries(struct page *page)
-{
-	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
-	struct dmirror_chunk *own = chunk->private;
-
-	return &own->entries[page_to_pfn(page) - chunk->first_pfn];
-}
-
-/*
- * Changes an entry; the caller holds the lock that protects it. A page of the device
- * is still its own then: it is mapped for as long as the entry is there.
- */
-static inline void dmirror_entry_set(unsigned long *entry, unsigned long value)
-{
-	if (value & DMIRROR_PTE_OURS)
-		atomic_inc(dmirror_entries(dmirror_pte_page(value)));
-	if (*entry & DMIRROR_PTE_OURS)
-		atomic_dec(dmirror_entries(dmirror_pte_page(*entry)));
-	*entry = value;
-}
-
 /* The argument of a request from 0x20 on; all begin with the same two words. */
 union dmirror_arg {
 	struct {
@@ -235,6 +204,7 @@ long dmirror_ioctl(struct file *file, unsigned int command, unsigned long arg);
 /* dmirror_table.c */
 extern const struct mmu_interval_notifier_ops dmirror_notifier_ops;
 struct dmirror_leaf *dmirror_leaf_get(struct dmirror *m, unsigned long addr);
+void dmirror_entry_set(unsigned long *entry, unsigned long value);
 unsigned long dmirror_lookup(struct dmirror *m, unsigned long addr);
 unsigned long dmirror_find_missing(struct dmirror *m, unsigned long start,
 				   unsigned long end, unsigned long flags);
@@ -283,6 +253,7 @@ int dmirror_snapshot(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 /* dmirror_memory.c */
 extern const struct hmm_devmem_ops dmirror_devmem_ops;
 struct page *dmirror_backing(struct page *page);
+void dmirror_count_entry(struct page *page, int n);
 
 /* dmirror_control.c */
 int dmirror_range_end(u64 addr, u64 npages, unsigned long *end);

@@ -19,12 +19,36 @@ static struct dmirror_device *device_of(struct hmm_devmem *dm)
 	return hmm_devmem_private(dm);
 }
 
+/**
+ * struct dmirror_chunk - what the driver keeps for a chunk
+ * @backing: the system page behind each private page; NULL for coherent memory
+ * @entries: for each page, how many entries the device's page tables have for it
+ */
+struct dmirror_chunk {
+	struct page **backing;
+	atomic_t entries[];
+};
+
 static struct page **backing_slot(struct page *page)
 {
 	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
 	struct dmirror_chunk *own = chunk->private;
 
 	return &own->backing[page_to_pfn(page) - chunk->first_pfn];
+}
+
+static atomic_t *entries_of(struct page *page)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	struct dmirror_chunk *own = chunk->private;
+
+	return &own->entries[page_to_pfn(page) - chunk->first_pfn];
+}
+
+/* A page table of the device has @n entries more for a page of the device. */
+void dmirror_count_entry(struct page *page, int n)
+{
+	atomic_add(n, entries_of(page));
 }
 
 /* Where the contents of a page are; a private page has to be this driver's. */
@@ -181,7 +205,7 @@ static void invalidate(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces, un
 
 	for (i = 0; i < n; i++)
 		for (j = 0; j < 1U << pieces[i].order; j++)
-			if (atomic_read(dmirror_entries(pieces[i].src + j)))
+			if (atomic_read(entries_of(pieces[i].src + j)))
 				stale = pieces[i].src + j;
 	if (stale)
 		dev_WARN(&device_of(dm)->dev, "the device still uses frame %#lx, which leaves it\n",

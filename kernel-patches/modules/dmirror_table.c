@@ -35,6 +35,19 @@ struct dmirror_leaf *dmirror_leaf_get(struct dmirror *m, unsigned long addr)
 	return leaf;
 }
 
+/*
+ * Changes an entry; the caller holds the lock that protects it. A page of the device
+ * is still its own then: it is mapped for as long as the entry is there.
+ */
+void dmirror_entry_set(unsigned long *entry, unsigned long value)
+{
+	if (value & DMIRROR_PTE_OURS)
+		dmirror_count_entry(dmirror_pte_page(value), 1);
+	if (*entry & DMIRROR_PTE_OURS)
+		dmirror_count_entry(dmirror_pte_page(*entry), -1);
+	*entry = value;
+}
+
 /* The entry for an address, or 0. */
 unsigned long dmirror_lookup(struct dmirror *m, unsigned long addr)
 {
@@ -85,33 +98,20 @@ bool dmirror_any_exclusive(struct dmirror *m, unsigned long start, unsigned long
 	return found;
 }
 
-/* Clears what a leaf has of the pages @first to @last of the address space. */
-static void clear_leaf(struct dmirror_leaf *leaf, unsigned long index, unsigned long first,
-		       unsigned long last)
-{
-	unsigned long base = index * DMIRROR_LEAF_ENTRIES;
-	unsigned long i, to = min(last - base, DMIRROR_LEAF_ENTRIES - 1);
-
-	for (i = max(first, base) - base; i <= to; i++)
-		dmirror_entry_set(&leaf->entry[i], 0);
-}
-
 static void clear_range(struct dmirror *m, unsigned long start, unsigned long end)
 {
-	unsigned long first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
-	unsigned long index = first / DMIRROR_LEAF_ENTRIES;
+	unsigned long index, first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+	unsigned long i, to, base;
 	struct dmirror_leaf *leaf;
 
 	lockdep_assert_held(&m->lock);
-	/* Mostly it is one page, for a fault of the CPU. */
-	if (first == last) {
-		leaf = xa_load(&m->leaves, index);
-		if (leaf)
-			dmirror_entry_set(&leaf->entry[first % DMIRROR_LEAF_ENTRIES], 0);
-		return;
+	xa_for_each_range(&m->leaves, index, leaf, first / DMIRROR_LEAF_ENTRIES,
+			  last / DMIRROR_LEAF_ENTRIES) {
+		base = index * DMIRROR_LEAF_ENTRIES;
+		to = min(last - base, DMIRROR_LEAF_ENTRIES - 1);
+		for (i = max(first, base) - base; i <= to; i++)
+			dmirror_entry_set(&leaf->entry[i], 0);
 	}
-	xa_for_each_range(&m->leaves, index, leaf, index, last / DMIRROR_LEAF_ENTRIES)
-		clear_leaf(leaf, index, first, last);
 }
 
 /* While the notifier is still there: afterwards the pages may be anybody's. */
