@@ -127,8 +127,21 @@ struct ObjectTree: Sendable {
     static func isReadByKconfig(_ path: some StringProtocol) -> Bool {
         let parts = path.split(separator: "/")
         guard let name = parts.last else { return false }
-        return name.hasPrefix("Kconfig") || name == "Makefile" || path.hasPrefix("scripts/")
+        // Of the makefiles, only the one at the top and the architecture's are read before Kconfig.
+        let isMakefile = name == "Makefile" && (parts.count == 1 || parts.first == "arch" && parts.count == 3)
+        return name.hasPrefix("Kconfig") || isMakefile || path.hasPrefix("scripts/")
             || parts.dropLast().last == "configs"
+    }
+
+    /// Names everything that decides what the configuration request leads to in this tree.
+    private func settledName() async throws -> String {
+        let output = try await builder.runner.check(
+            builder.sources.store.command(["ls-tree", "-r", input.commit]), outputLimit: 64 << 20)
+        let files = output.split(separator: "\n").filter { line in
+            line.firstIndex(of: "\t").map { Self.isReadByKconfig(line[line.index(after: $0)...]) } ?? false
+        }
+        let parts = [config.digest.hexadecimal, toolchain.digest.hexadecimal] + files.map(String.init)
+        return "\(objects)/.hmmlab-settled-\(Digest(of: parts.joined(separator: "\n")).short)"
     }
 
     private func forgetState() throws {
@@ -148,6 +161,12 @@ struct ObjectTree: Sendable {
         builder.progress(.step("Configuring (\(config.flavour))"))
         // From here on the .config is nobody's until it has been verified.
         try forgetState()
+        // A bisection goes back and forth between trees that Kconfig sees; what was settled once is settled.
+        let settled = try await settledName()
+        if let text = try? Files.text(settled) {
+            if (try? Files.text(objects + "/.config")) != text { try Files.write(text, to: objects + "/.config") }
+            return try remember(objectsTotal: objectsTotal)
+        }
         let requests = Fragment.merged(config.fragments)
         let fragment = objects + "/.hmmlab-fragment.config"
         try Files.write(requests.map(\.line.text).joined(separator: "\n") + "\n", to: fragment)
@@ -168,6 +187,7 @@ struct ObjectTree: Sendable {
             end()
             throw droppedError(dropped, final)
         }
+        try Files.write(try Files.text(objects + "/.config"), to: settled)
         try remember(objectsTotal: objectsTotal)
     }
 

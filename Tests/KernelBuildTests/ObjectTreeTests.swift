@@ -57,6 +57,25 @@ import Testing
         #expect(try await kernel.configurations() == 1)
     }
 
+    @Test func whatWasSettledOnceIsNotSettledAgain() async throws {
+        let kconfig = try Files.text(kernel.tree + "/Kconfig")
+        #expect(try Files.text(try await kernel.build().config) == "CONFIG_FOO=y\n")
+        try kernel.write("Kconfig.defaults", "CONFIG_NEW=y\n")
+        #expect(try Files.text(try await kernel.build().config) == "CONFIG_FOO=y\nCONFIG_NEW=y\n")
+        #expect(try await kernel.configurations() == 2)
+        try kernel.write("Kconfig.defaults", "")
+        try kernel.write("mm/hmm.c", "# as before for Kconfig\n")
+        #expect(try Files.text(try await kernel.build().config) == "CONFIG_FOO=y\n")
+        #expect(try await kernel.configurations() == 2)
+        // What drops a requested symbol is never kept.
+        try kernel.write("Kconfig", "config BAR\n\tbool \"Bar\"\n")
+        for _ in 0..<2 { #expect(try await error().code == "config-dropped") }
+        try kernel.write("Kconfig", kconfig)
+        try kernel.write("mm/hmm.c", "# once more\n")
+        #expect(try Files.text(try await kernel.build().config) == "CONFIG_FOO=y\n")
+        #expect(try await kernel.configurations() == 4)
+    }
+
     @Test func otherToolsConfigureAgain() async throws {
         try await kernel.build()
         try await kernel.build(["KCFLAGS": "-DX"])
@@ -66,6 +85,7 @@ import Testing
     @Test(arguments: [
         ("mm/Kconfig", true), ("arch/x86/Kconfig.cpu", true), ("kernel/configs/tiny.config", true),
         ("arch/x86/configs/tiny.config", true), ("scripts/Makefile.compiler", true), ("Makefile", true),
+        ("arch/x86/Makefile", true), ("mm/Makefile", false), ("arch/x86/mm/Makefile", false),
         ("mm/hmm.c", false), ("fs/configfs/file.c", false), ("configs.c", false),
     ])
     func someFilesDecideTheConfiguration(_ path: String, _ expected: Bool) {
