@@ -30,8 +30,9 @@ extension BisectorOptions {
     /// The probability at which the search ends.
     ///
     /// What is believed of the rates before the first run is nobody's measurement: two thirds of the error that is allowed
-    /// are kept for that. In simulations with one fixed rate, what was found at 0.99 was then right at least that often.
-    var threshold: Double { 1 - (1 - confidence) / 3 }
+    /// are kept for that, unless the rate is known. In simulations with one fixed rate, what was found at 0.99 was then right
+    /// at least that often.
+    var threshold: Double { model.faulty.isKnown ? confidence : 1 - (1 - confidence) / 3 }
 }
 
 /// A run that would help.
@@ -50,6 +51,12 @@ public struct ProposedRun: Sendable, Equatable {
     public var state: Int
     /// Why.
     public var purpose: Purpose
+
+    /// Makes a proposal.
+    public init(state: Int, purpose: Purpose) {
+        self.state = state
+        self.purpose = purpose
+    }
 }
 
 /// How a bisection ends.
@@ -97,27 +104,39 @@ public struct Bisector: Sendable {
 
     private var last: Int { evidence.stepCount }
 
+    /// How probable the likeliest outcome of runs that go on is.
+    public func clarity(of running: [Int]) -> Double {
+        let posterior = posterior
+        return running.reduce(1) { product, state in
+            let rate = posterior.failureRate(at: state)
+            return product * max(rate, 1 - rate)
+        }
+    }
+
     /// The next runs, or the conclusion.
     ///
     /// - Parameters:
     ///   - count: how many runs can go on at the same time.
     ///   - running: states that are being run already.
     ///   - seconds: what a run of a state costs, from now on; only the ratios matter.
-    public func next(count: Int = 1, running: [Int] = [], seconds: (Int) -> Double = { _ in 1 }) -> Decision {
-        if let runs = ends(count, running) { return runs }
+    ///   - canStart: whether a state can be run now.
+    /// - Returns: no runs at all if those that go on are better waited for.
+    public func next(
+        count: Int = 1, running: [Int] = [], seconds: (Int) -> Double = { _ in 1 },
+        canStart: (Int) -> Bool = { _ in true }
+    ) -> Decision {
+        if let runs = ends(count, running, canStart) { return runs }
         let posterior = posterior
         if evidence.hasInversion, let conclusion = Inversions(evidence, options, posterior).conclusion {
             return .finished(conclusion)
         }
         let group = likeliest(posterior)
         if group.probability >= options.threshold {
-            let missing = confirmations(group.steps).filter { !running.contains($0) }
-            if !missing.isEmpty {
-                return .run(missing.prefix(count).map { ProposedRun(state: $0, purpose: .confirm) })
-            }
-            if confirmations(group.steps).isEmpty { return .finished(conclusion(group)) }
+            if confirmations(group.steps, []).isEmpty { return .finished(conclusion(group)) }
+            let missing = confirmations(group.steps, running).filter(canStart)
+            return .run(missing.prefix(count).map { ProposedRun(state: $0, purpose: .confirm) })
         }
-        let states = search(posterior, count, running, seconds)
+        let states = search(posterior, count, running, seconds, canStart)
         if states.isEmpty && running.isEmpty { return .finished(conclusion(group)) }
         return .run(states.map { ProposedRun(state: $0, purpose: .search) })
     }
@@ -125,20 +144,25 @@ public struct Bisector: Sendable {
     // MARK: - The ends
 
     /// The bad end first: without it there is nothing to look for.
-    private func ends(_ count: Int, _ running: [Int]) -> Decision? {
+    ///
+    /// While both ends run, the search goes on as if they were what they mostly are.
+    private func ends(_ count: Int, _ running: [Int], _ canStart: (Int) -> Bool) -> Decision? {
         let (good, bad) = (evidence.tally(0), evidence.tally(last))
-        var runs: [Int] = []
+        var missing: [Int] = []
         if bad.bad == 0, isUntestable(last) { return .finished(.endUntestable(state: last)) }
         if good.good + good.bad == 0, isUntestable(0) { return .finished(.endUntestable(state: 0)) }
         if bad.bad == 0 {
             if bad.good >= options.mostEndRuns {
                 return .finished(.notReproduced(confidence: posterior.probabilities[last + 1]))
             }
-            runs.append(last)
+            missing.append(last)
         }
-        if good.good + good.bad == 0 && (bad.bad > 0 || count > 1) { runs.append(0) }
-        guard bad.bad == 0 || good.good + good.bad == 0 else { return nil }
-        return .run(runs.filter { !running.contains($0) }.prefix(count).map { ProposedRun(state: $0, purpose: .end) })
+        let isBadEndTried = bad.bad > 0 || running.contains(last)
+        if good.good + good.bad == 0 && (isBadEndTried || count > 1) { missing.append(0) }
+        missing.removeAll(where: running.contains)
+        let isGoodEndTried = good.good + good.bad > 0 || running.contains(0)
+        if missing.isEmpty && isBadEndTried && isGoodEndTried { return nil }
+        return .run(missing.filter(canStart).prefix(count).map { ProposedRun(state: $0, purpose: .end) })
     }
 
     // MARK: - The culprit
@@ -177,13 +201,15 @@ public struct Bisector: Sendable {
         return evidence.untestable.contains(state) || tally.unknown >= 2 + 3 * (tally.good + tally.bad)
     }
 
-    /// The states on both sides of a group that were not seen often enough.
-    private func confirmations(_ steps: ClosedRange<Int>) -> [Int] {
+    /// The states on both sides of a group that were not seen often enough, one as often as it takes at least.
+    private func confirmations(_ steps: ClosedRange<Int>, _ running: [Int]) -> [Int] {
+        func missing(_ state: Int, _ seen: Int) -> [Int] {
+            let started = seen + running.count { $0 == state }
+            return isUntestable(state) ? [] : [Int](repeating: state, count: max(0, options.confirmations - started))
+        }
         let (parent, child) = (steps.lowerBound - 1, steps.upperBound)
-        var missing: [Int] = []
-        if child <= last, evidence.tally(child).bad < options.confirmations { missing.append(child) }
-        if parent >= 0, parent < last, evidence.tally(parent).good < options.confirmations { missing.append(parent) }
-        return missing.filter { !isUntestable($0) }
+        return (child <= last ? missing(child, evidence.tally(child).bad) : [])
+            + (parent >= 0 && parent < last ? missing(parent, evidence.tally(parent).good) : [])
     }
 
     private func conclusion(_ group: Group) -> Conclusion {
@@ -197,9 +223,12 @@ public struct Bisector: Sendable {
 
     // MARK: - The search
 
+    /// The share of what is not known yet for which a state is run while others are.
+    private static let worthwhile = 0.01
+
     /// The states that promise the most bits per second, each chosen as if those before it had been run.
     private func search(
-        _ posterior: Posterior, _ count: Int, _ running: [Int], _ seconds: (Int) -> Double
+        _ posterior: Posterior, _ count: Int, _ running: [Int], _ seconds: (Int) -> Double, _ canStart: (Int) -> Bool
     ) -> [Int] {
         var worlds: [(weight: Double, evidence: Evidence, posterior: Posterior)] = [(1, evidence, posterior)]
         func split(_ state: Int) {
@@ -214,7 +243,8 @@ public struct Bisector: Sendable {
         }
         var chosen: [Int] = []
         for state in running { split(state) }
-        let testable = (0...last).filter { !isUntestable($0) }
+        let testable = (0...last).filter { !isUntestable($0) && canStart($0) }
+        let least = running.isEmpty ? 1e-9 : Self.worthwhile * posterior.entropy
         while chosen.count < count {
             var bits = [Double](repeating: 0, count: last + 1)
             for world in worlds {
@@ -222,7 +252,7 @@ public struct Bisector: Sendable {
             }
             let worths = testable.map { bits[$0] / max(seconds($0), 1e-3) }
             guard let best = testable.indices.max(by: { worths[$0] < worths[$1] }).map({ testable[$0] }),
-                bits[best] > 1e-9
+                bits[best] > least
             else { break }
             chosen.append(best)
             if chosen.count < count { split(best) }

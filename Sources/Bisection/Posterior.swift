@@ -88,6 +88,9 @@ public struct Posterior: Sendable, Equatable {
         soundRates = sound
     }
 
+    /// The bits that are missing until the first bad state is known.
+    var entropy: Double { probabilities.reduce(0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) } }
+
     /// The bits by which one more run of each state is expected to narrow the first bad state down.
     ///
     /// The mutual information between the run's outcome and the first bad state: the outcome's entropy, less what remains

@@ -62,6 +62,9 @@ public struct RateBelief: Sendable, Equatable, Codable {
     /// A failure rate that a person has given, between 0 and 1.
     public static func known(_ rate: Double) -> RateBelief { RateBelief([.exactly(rate, weight: 1)]) }
 
+    /// Whether there is one rate that is certain.
+    var isKnown: Bool { parts.count == 1 && parts[0].rate != nil }
+
     /// The natural logarithm of the probability of seeing exactly these runs in their order.
     func logLikelihood(failures: Int, passes: Int) -> Double {
         var sum = -Double.infinity

@@ -8,14 +8,17 @@ struct BisectionProgress {
 
     var history: History
     let options: BisectorOptions
+    /// What goes on.
+    var lanes: BisectionLanes
     /// States that are being run; one as often as it is.
-    var running: [Int] = []
+    var running: [Int] { lanes.states }
     /// States whose kernel is in the cache.
     var built: Set<Int> = []
 
-    init(history: History, options: BisectorOptions) {
+    init(history: History, options: BisectorOptions, parallel: Int) {
         self.history = history
         self.options = options
+        lanes = BisectionLanes(guests: parallel)
         built = Set(history.runs.filter { $0.outcome != .untestable }.map(\.state))
     }
 
@@ -27,11 +30,41 @@ struct BisectionProgress {
     }
 
     /// What a run of a state is going to cost, in seconds.
-    func cost(_ state: Int) -> Double {
-        let runs = history.runs
-        let tests = Self.mean(runs.map(\.testSeconds).filter { $0 > 0 }) ?? Self.usualRun
-        return tests + (built.contains(state) ? 0 : buildCost)
+    func cost(_ state: Int) -> Double { testCost + (built.contains(state) ? 0 : buildCost) }
+
+    private var testCost: Double {
+        Self.mean(history.runs.map(\.testSeconds).filter { $0 > 0 }) ?? Self.usualRun
     }
+
+    /// The next run that can begin now, if there is one, or the conclusion.
+    ///
+    /// Where the best run has to wait, for the builder or for what guests are going to say, a free guest runs a kernel that
+    /// is there.
+    func next() -> Decision {
+        let bisector = Bisector(history.evidence, options)
+        let decision = bisector.next(running: running, seconds: cost)
+        guard case .run(let runs) = decision, let best = runs.first else { return decision }
+        if built.contains(best.state) ? lanes.hasFreeGuest : mayBuild { return decision }
+        guard lanes.hasFreeGuest else { return .run([]) }
+        return bisector.next(running: running, seconds: cost, canStart: built.contains)
+    }
+
+    /// Whether a build may begin: nothing is being built, and what the guests that run are going to say is clear enough, or
+    /// the kernel costs less than waiting for them does.
+    private var mayBuild: Bool {
+        guard lanes.isBuilderFree else { return false }
+        return Bisector(history.evidence, options).clarity(of: running) >= Self.clear || buildCost < testCost
+    }
+
+    /// A step that is so likely to blame that the tip can be built without it while the builder has nothing else to do.
+    var likelyCulprit: Int? {
+        let probabilities = posterior.probabilities
+        return (1...history.stepCount).first { probabilities[$0] >= Self.clear }
+    }
+
+    /// How sure the present has to be about what comes next to work ahead; the bad end is bad in three cases of four even if
+    /// nobody knows how often the test fails.
+    private static let clear = 0.75
 
     private var buildCost: Double {
         Self.mean(history.runs.map(\.buildSeconds).filter { $0 > 0 }) ?? Self.usualBuild
@@ -67,7 +100,7 @@ struct BisectionProgress {
     /// A guess: each bit that is missing takes a kernel and two runs, and the culprit's two sides are run again.
     private func secondsLeft(_ probabilities: [Double]) -> Double {
         let bits = probabilities.reduce(0.0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) }
-        let run = cost(0) - (built.contains(0) ? 0 : buildCost)
+        let run = testCost
         let builds = zip(0..., probabilities.dropLast()).reduce(0.0) {
             $0 + ($1.0 <= history.stepCount && !built.contains($1.0) ? $1.1 : 0)
         }

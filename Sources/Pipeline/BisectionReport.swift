@@ -125,7 +125,7 @@ public struct BisectionReport: Sendable, Encodable {
 }
 
 extension BisectionReport {
-    init(of work: BisectionWork, history: History, outcome: BisectionWork.Outcome) async throws {
+    init(of work: BisectionWork, history: History, outcome: SearchOutcome) async throws {
         let options = work.selection.options
         let posterior = Posterior(history.evidence, options.model)
         let range = work.range

@@ -51,6 +51,34 @@ extension BisectionPredicate {
     }
 }
 
+/// A run of a state whose kernel is there, or cannot be made.
+struct PreparedRun: Sendable {
+    /// The run as far as it is known.
+    var run: StateRun
+    /// The kernel; the very source of it, once it is built.
+    var kernel: KernelSelection
+    /// What the folders of its runs are called.
+    let name: String
+    /// Whether there is anything to boot.
+    var isBuilt = true
+
+    init(_ run: StateRun, _ kernel: KernelSelection, _ name: String) {
+        (self.run, self.kernel, self.name) = (run, kernel, name)
+    }
+}
+
+/// The tip without a step, built while the search went on.
+struct PreparedReversal: Sendable {
+    var step: Int
+    var run: PreparedRun
+}
+
+extension StateRun {
+    fileprivate mutating func take(_ judgement: RunJudgement) {
+        (outcome, symptoms, sentence) = (judgement.outcome, judgement.symptoms, judgement.sentence)
+    }
+}
+
 /// One bisection at work.
 struct BisectionWork: Sendable {
     let lab: Lab
@@ -68,115 +96,71 @@ struct BisectionWork: Sendable {
         var progress = BisectionProgress(
             history: History(
                 stepCount: range.steps.count, takesAnyFailure: selection.takesAnyFailure, entries: entries),
-            options: selection.options)
+            options: selection.options, parallel: selection.parallel)
         for step in range.inert.sorted() where !progress.history.inertSteps.contains(step) {
             try add(.inert(step: step), to: &progress, journal)
         }
         for state in range.states.indices where await isBuilt(state) { progress.built.insert(state) }
         onEvent(.planned(view(progress), folder: folder.path))
-        let outcome = try await search(&progress, journal)
-        if case .concluded(.found(let step, _)) = outcome { try await revert(step, &progress, journal) }
+        let (outcome, early) = try await search(&progress, journal)
+        if case .concluded(.found(let step, _)) = outcome { try await revert(step, early, &progress, journal) }
         return try await BisectionReport(
             of: self, history: progress.history, outcome: outcome)
     }
 
-    private func add(
+    func add(
         _ entry: HistoryEntry, to progress: inout BisectionProgress, _ journal: JournalFile
     ) throws {
         try journal.append(entry)
         progress.history.add(entry)
     }
 
-    private func view(_ progress: BisectionProgress) -> BisectionView {
+    func view(_ progress: BisectionProgress) -> BisectionView {
         progress.view(steps: range.steps, noun: range.noun)
-    }
-
-    // MARK: - The search
-
-    /// Why the search ended.
-    enum Outcome: Sendable, Equatable {
-        case concluded(Conclusion)
-        case budget
-    }
-
-    private func search(_ progress: inout BisectionProgress, _ journal: JournalFile) async throws -> Outcome {
-        let begin = ContinuousClock.now
-        let earlier = progress.history.runs.count
-        return try await withThrowingTaskGroup(of: StateRun.self) { group in
-            while true {
-                let free = selection.parallel - progress.running.count
-                let spent = progress.history.runs.count + progress.running.count - earlier
-                let left = selection.mostRuns.map { max(0, $0 - spent) } ?? free
-                let decision = Bisector(progress.history.evidence, selection.options).next(
-                    count: max(1, min(free, left)), running: progress.running, seconds: progress.cost)
-                let isSpent =
-                    left == 0 || selection.mostMinutes.map { ContinuousClock.now - begin >= .seconds($0 * 60) } ?? false
-                switch decision {
-                case .finished(let conclusion) where progress.running.isEmpty: return .concluded(conclusion)
-                case .run(let runs) where !isSpent && free > 0:
-                    for proposal in runs {
-                        progress.running.append(proposal.state)
-                        onEvent(.began(view(progress), proposal))
-                        let kernel = range.states[proposal.state]
-                        group.addTask { try await perform(proposal.state, proposal.purpose, kernel, "state") }
-                    }
-                case .run, .finished: break
-                }
-                guard let result = try await group.next() else { return .budget }
-                try take(result, &progress, journal)
-            }
-        }
-    }
-
-    private func take(
-        _ run: StateRun, _ progress: inout BisectionProgress, _ journal: JournalFile
-    ) throws {
-        if let index = progress.running.firstIndex(of: run.state) { progress.running.remove(at: index) }
-        let known = progress.history.inertSteps
-        try add(.ran(run), to: &progress, journal)
-        progress.note(run)
-        onEvent(.ended(view(progress), run, progress.history.observation(run)))
-        for step in progress.history.inertSteps.subtracting(known).sorted() {
-            onEvent(.inert(view(progress), step: step))
-        }
     }
 
     // MARK: - One kernel
 
-    /// Builds, boots and tests a kernel; throws only what is no fault of the kernel's, and when it is cancelled.
-    private func perform(
-        _ state: Int, _ purpose: ProposedRun.Purpose, _ kernel: KernelSelection, _ name: String
-    ) async throws -> StateRun {
-        let clock = ContinuousClock()
-        let start = clock.now
-        var run = StateRun(state: state, purpose: purpose, outcome: .clean)
-        func since(_ instant: ContinuousClock.Instant) -> Double { (clock.now - instant) / .seconds(1) }
-        var booted = start
-        var isBuilt = false
+    /// Builds a kernel, or finds it in the cache; throws only what is no fault of the kernel's, and when it is cancelled.
+    func prepare(_ proposal: ProposedRun, _ kernel: KernelSelection, _ name: String = "state") async throws
+        -> PreparedRun
+    {
+        let start = ContinuousClock.now
+        var prepared = PreparedRun(
+            StateRun(state: proposal.state, purpose: proposal.purpose, outcome: .clean), kernel, name)
         do {
             let plan = try await lab.plan(kernel)
             let isCached = try await lab.builder.cached(plan.input, plan.config) != nil
             let artifact = try await lab.builder.build(plan.input, plan.config)
-            isBuilt = true
-            run.kernel = try identity(of: artifact)
-            run.buildSeconds = isCached ? 0 : since(start)
-            booted = clock.now
-            var pinned = kernel
-            pinned.pinned = plan.input
-            let number = state < 10 ? "0\(state)" : "\(state)"
-            let judgement = try await judge(pinned, "\(folder.path)/runs/\(name)-\(number)", &run)
-            (run.outcome, run.symptoms, run.sentence) = (judgement.outcome, judgement.symptoms, judgement.sentence)
+            prepared.run.kernel = try identity(of: artifact)
+            prepared.kernel.pinned = plan.input
+            if !isCached { prepared.run.buildSeconds = (ContinuousClock.now - start) / .seconds(1) }
         } catch let error as LabError {
             guard let judgement = selection.predicate.judge(error) else { throw error }
-            (run.outcome, run.symptoms, run.sentence) = (judgement.outcome, judgement.symptoms, judgement.sentence)
-            if !isBuilt {
-                run.buildSeconds = since(start)
-                booted = clock.now
-            }
+            prepared.run.take(judgement)
+            prepared.isBuilt = false
+            prepared.run.buildSeconds = (ContinuousClock.now - start) / .seconds(1)
+        }
+        try Task.checkCancellation()
+        return prepared
+    }
+
+    /// Boots and tests a kernel; throws as ``prepare(_:_:_:)``.
+    func perform(_ prepared: PreparedRun) async throws -> StateRun {
+        guard prepared.isBuilt else { return prepared.run }
+        var run = prepared.run
+        let start = ContinuousClock.now
+        let number = run.state < 10 ? "0\(run.state)" : "\(run.state)"
+        do {
+            let judgement = try await judge(prepared.kernel, "\(folder.path)/runs/\(prepared.name)-\(number)", &run)
+            run.take(judgement)
+        } catch let error as LabError {
+            guard let judgement = selection.predicate.judge(error) else { throw error }
+            run.take(judgement)
         }
         // Whatever an interrupted run looks like, it says nothing about the kernel.
         try Task.checkCancellation()
-        run.testSeconds = since(booted)
+        run.testSeconds = (ContinuousClock.now - start) / .seconds(1)
         return run
     }
 
@@ -224,28 +208,54 @@ struct BisectionWork: Sendable {
 
     // MARK: - Without the culprit
 
+    /// The tip without a step, built; throws as ``prepare(_:_:_:)``, and if it cannot be taken out.
+    func prepareReverted(_ step: Int) async throws -> PreparedRun {
+        let proposal = ProposedRun(state: range.steps.count, purpose: .confirm)
+        return try await prepare(proposal, try await range.withoutStep(step), "reverted")
+    }
+
     /// Runs the tip without the culprit, as often as its failure rate asks for.
+    ///
+    /// - Parameter early: what was built for that while the search went on.
     private func revert(
-        _ step: Int, _ progress: inout BisectionProgress, _ journal: JournalFile
+        _ step: Int, _ early: PreparedReversal?, _ progress: inout BisectionProgress, _ journal: JournalFile
     ) async throws {
         guard progress.history.irreversible == nil else { return }
         let wanted = progress.passesToBelieve(confidence: selection.options.confidence)
         guard progress.history.revertedRuns.count < wanted else { return }
         onEvent(.reverting(range.steps[step - 1]))
-        let kernel: KernelSelection
+        var prepared: PreparedRun
         do {
-            kernel = try await range.withoutStep(step)
-            _ = try await lab.plan(kernel)
+            if let early, early.step == step {
+                prepared = early.run
+            } else {
+                prepared = try await prepareReverted(step)
+            }
         } catch let error as LabError where error.exitCode == .buildFailed {
             return try add(.irreversible(error.sentence), to: &progress, journal)
         }
         while progress.history.revertedRuns.count < wanted {
-            let run = try await perform(range.steps.count, .confirm, kernel, "reverted")
-            try add(.reverted(run), to: &progress, journal)
-            let observation = progress.history.observation(run)
-            onEvent(.reverted(run, observation))
+            var others = prepared
+            others.run.buildSeconds = 0
+            let batch =
+                [prepared]
+                + [PreparedRun](
+                    repeating: others,
+                    count: min(selection.parallel, wanted - progress.history.revertedRuns.count) - 1)
+            prepared = others
+            let isGood = try await withThrowingTaskGroup(of: StateRun.self) { group in
+                for prepared in batch { group.addTask { try await perform(prepared) } }
+                var isGood = true
+                for try await run in group {
+                    try add(.reverted(run), to: &progress, journal)
+                    let observation = progress.history.observation(run)
+                    onEvent(.reverted(run, observation))
+                    isGood = isGood && observation == .good
+                }
+                return isGood
+            }
             // It fails without it as well, or cannot be tested: nothing more is to be learnt.
-            if observation != .good { return }
+            if !isGood { return }
         }
     }
 

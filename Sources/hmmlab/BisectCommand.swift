@@ -33,7 +33,11 @@ struct BisectCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "How often the test fails where the fault is, if that is known; estimated without it.", valueName: "rate"))
     var rate: Double?
-    @Option(help: ArgumentHelp("How many guests run at the same time.", valueName: "n")) var parallel = 1
+    @Option(
+        help: ArgumentHelp(
+            "How many guests run at the same time, and beside the next kernel's build. With 1, nothing goes on beside "
+                + "anything else. (default: 2; 1 with --above and --below)", valueName: "n"))
+    var parallel: Int?
     @Option(help: ArgumentHelp("Give up after so many runs.", valueName: "n")) var runs: Int?
     @Option(help: ArgumentHelp("Give up after so many minutes.", valueName: "n")) var minutes: Int?
     @Option(
@@ -61,11 +65,17 @@ struct BisectCommand: AsyncParsableCommand {
     }
 
     private func validateBudget() throws {
-        for (name, value) in [("parallel", parallel), ("runs", runs ?? 1), ("minutes", minutes ?? 1)] where value < 1 {
+        for (name, value) in [("parallel", parallel ?? 1), ("runs", runs ?? 1), ("minutes", minutes ?? 1)]
+        where value < 1 {
             throw ValidationError("--\(name) takes a number from 1, not \(value).")
         }
         // What each further guest could show multiplies what has to be thought of.
-        if parallel > 8 { throw ValidationError("--parallel takes at most 8, not \(parallel).") }
+        if let parallel, parallel > 8 { throw ValidationError("--parallel takes at most 8, not \(parallel).") }
+    }
+
+    /// Two guests keep two cores busy, but would disturb a measurement.
+    private var guests: Int {
+        parallel ?? (predicates.isMeasured || ProcessInfo.processInfo.activeProcessorCount < 2 ? 1 : 2)
     }
 
     private func selection(arguments: [String]) throws -> BisectionSelection {
@@ -75,7 +85,7 @@ struct BisectCommand: AsyncParsableCommand {
         return BisectionSelection(
             space: try ranges.space(hasSeries: series.series != nil), kernel: series, guest: try guest.selection(),
             predicate: try predicates.predicate(), options: options, takesAnyFailure: predicates.anyFailure,
-            parallel: parallel, mostRuns: runs, mostMinutes: minutes, arguments: arguments)
+            parallel: guests, mostRuns: runs, mostMinutes: minutes, arguments: arguments)
     }
 
     func run() async throws {
@@ -114,7 +124,8 @@ struct BisectCommand: AsyncParsableCommand {
             }
             var selection = try command.selection(arguments: earlier.arguments)
             // A budget, and the guests at a time, are for one part.
-            (selection.mostRuns, selection.mostMinutes, selection.parallel) = (runs, minutes, parallel)
+            (selection.mostRuns, selection.mostMinutes, selection.parallel) =
+                (runs, minutes, parallel ?? selection.parallel)
             return try await bisect(lab, terminal, json, selection, earlier)
         }
     }
@@ -232,6 +243,9 @@ struct BisectionPredicateOptions: ParsableArguments {
     var isEmpty: Bool {
         test == nil && suites.isEmpty && crash == nil && !build && !boot && command == nil
     }
+
+    /// Whether a number decides, which other guests may disturb.
+    var isMeasured: Bool { above != nil || below != nil }
 
     func predicate() throws -> BisectionPredicate {
         var subjects: [BisectionPredicate.Subject] = []

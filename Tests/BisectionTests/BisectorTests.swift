@@ -147,6 +147,51 @@ struct BisectorTests {
         #expect(three.batches < alone.batches)
     }
 
+    private func states(_ decision: Decision) -> [Int]? {
+        if case .run(let runs) = decision { return runs.map(\.state) }
+        return nil
+    }
+
+    @Test("Once the bad end runs, the good one may, and then what comes next if they are what they are said to be")
+    func whileTheEndsRun() {
+        let fresh = bisector(16, inert: [], [])
+        #expect(states(fresh.next()) == [16])
+        #expect(states(fresh.next(running: [16])) == [0])
+        #expect(states(fresh.next(running: [16], canStart: { $0 != 0 })) == [])
+        #expect(states(fresh.next(running: [16, 0])) == [7])
+        #expect(fresh.clarity(of: [16, 0]) > 0.75 && fresh.clarity(of: [16, 0, 8]) < 0.75)
+    }
+
+    @Test("While the state that tells most cannot be run, others are if they tell anything")
+    func whatElse() {
+        let sure = bisector(16, inert: [], [(16, .bad), (0, .good)])
+        #expect(states(sure.next(running: [8], canStart: { $0 == 0 })) == [])
+        #expect(states(sure.next(running: [8], canStart: { [0, 4, 16].contains($0) })) == [4])
+        // Failures are rare here: that 4 and 8 passed says little, and 8 is to be run again whatever is built meanwhile.
+        let flaky = bisector(
+            16, inert: [],
+            [(16, .good), (16, .good), (16, .good), (16, .bad), (0, .good), (4, .good), (8, .good), (16, .good)])
+        #expect(states(flaky.next(running: [12], canStart: { [0, 4, 8, 16].contains($0) })) == [8])
+    }
+
+    @Test("What is confirmed at this moment is not asked for twice")
+    func confirmations() {
+        var evidence = Evidence(stepCount: 16)
+        let seen: [(state: Int, observation: Observation, times: Int)] = [
+            (16, .bad, 4), (0, .good, 1), (7, .good, 5), (8, .bad, 3),
+        ]
+        for (state, observation, times) in seen { for _ in 0..<times { evidence.add(observation, at: state) } }
+        let options = BisectorOptions(confirmations: 5)
+        #expect(states(Bisector(evidence, options).next(count: 4)) == [8, 8])
+        #expect(states(Bisector(evidence, options).next(count: 4, running: [8])) == [8])
+        #expect(states(Bisector(evidence, options).next(count: 4, running: [8, 8])) == [])
+        for _ in 0..<2 { evidence.add(.bad, at: 8) }
+        guard case .finished = Bisector(evidence, options).next() else {
+            Issue.record("not finished")
+            return
+        }
+    }
+
     @Test("The same evidence leads to the same decision")
     func deterministic() {
         var evidence = Evidence(stepCount: 20)

@@ -99,6 +99,9 @@ struct SimulationTests {
     func calibration(rate: Double, cases: Int) {
         var generator = SeededGenerator(UInt64(rate * 100))
         var (found, right, runs, others) = (0, 0, 0, 0)
+        var told = (found: 0, right: 0, searching: 0, runs: 0)
+        var knowing = BisectorOptions()
+        knowing.model.faulty = .known(rate)
         var git = [1: (right: 0, runs: 0), 3: (right: 0, runs: 0)]
         var bound = 0.0
         for _ in 0..<cases {
@@ -108,6 +111,13 @@ struct SimulationTests {
             let result = simulated.run(BisectorOptions(), &generator)
             runs += result.runs
             bound += SimulatedCase.bound(stepCount: stepCount, rate: rate)
+            let informed = simulated.run(knowing, &generator)
+            told.searching += informed.searchRuns
+            told.runs += informed.runs
+            if case .found(let step, _) = informed.conclusion {
+                told.found += 1
+                if step == simulated.culprit { told.right += 1 }
+            }
             for times in [1, 3] {
                 let (step, runs) = simulated.gitBisect(runsPerState: times, &generator)
                 git[times]?.right += step == simulated.culprit ? 1 : 0
@@ -124,6 +134,8 @@ struct SimulationTests {
         // Three standard deviations of chance, for the few cases of the low rates.
         let slack = 3 * (0.01 * 0.99 * Double(found)).squareRoot()
         #expect(Double(right) >= 0.99 * Double(found) - (rate < 1 ? slack : 0), "\(right) of \(found)")
+        #expect(Double(told.right) >= 0.99 * Double(told.found) - (rate < 1 ? slack : 0), "\(told)")
+        #expect(told.found >= cases * 97 / 100 && told.runs < runs)
         // For scripts/bench --bisect.
         func share(_ right: Int, _ runs: Int, of count: Int) -> String {
             String(
@@ -134,6 +146,9 @@ struct SimulationTests {
             "\(share(git[1]?.right ?? 0, git[1]?.runs ?? 0, of: cases)); best of three",
             "\(share(git[3]?.right ?? 0, git[3]?.runs ?? 0, of: cases)); no procedure below",
             String(format: "%.1f runs", bound / Double(cases)))
+        print(
+            "simulated: failure rate \(rate): told the rate, \(share(told.right, told.runs, of: told.found)), of them",
+            String(format: "%.1f to search", Double(told.searching) / Double(cases)))
     }
 
     @Test("Whatever confidence is asked for, at least that share is right", arguments: [0.7, 0.8, 0.9, 0.95])

@@ -81,7 +81,8 @@ struct BisectionPartsTests {
             {
                 history.add(.ran(StateRun(state: 1, purpose: .end, outcome: outcome, symptoms: ["x"])))
             }
-            return BisectionProgress(history: history, options: BisectorOptions()).passesToBelieve(confidence: 0.99)
+            return BisectionProgress(history: history, options: BisectorOptions(), parallel: 1).passesToBelieve(
+                confidence: 0.99)
         }
         #expect(passes(bad: 6, good: 0) == 2)
         #expect((10...20).contains(passes(bad: 30, good: 70)), "0.7 to the 13th is below 0.01")
@@ -104,5 +105,67 @@ struct BisectionPartsTests {
             #expect(try BisectionFolder.find("latest", in: cache) == last)
             #expect(throws: LabError.self) { try BisectionFolder.find("19700101-000000-1", in: cache) }
         }
+    }
+
+    private func proposed(_ progress: BisectionProgress) -> [Int]? {
+        if case .run(let runs) = progress.next() { return runs.map(\.state) }
+        return nil
+    }
+
+    @Test("One kernel is built beside the guests, and what comes next is built when that is clear")
+    func lanes() {
+        var progress = BisectionProgress(
+            history: History(stepCount: 16), options: BisectorOptions(), parallel: 2)
+        progress.built = [0]
+        #expect(proposed(progress) == [16])
+        progress.lanes.beginBuild(16)
+        #expect(proposed(progress) == [0], "the good end is there and needs no builder")
+        progress.lanes.beginTest(0)
+        #expect(proposed(progress) == [], "a guest is kept for the kernel that is being built")
+        progress.lanes.endTest(0)
+        progress.history.add(.ran(StateRun(state: 0, purpose: .end, outcome: .clean, testSeconds: 2)))
+        progress.lanes.endBuild()
+        progress.lanes.beginTest(16)
+        progress.built.insert(16)
+        #expect(proposed(progress) == [7], "the bad end is most likely bad, and the builder has nothing to do")
+        progress.lanes.endTest(16)
+        progress.history.add(
+            .ran(
+                StateRun(state: 16, purpose: .end, outcome: .failing, symptoms: ["x"], buildSeconds: 9, testSeconds: 2))
+        )
+        progress.lanes.beginTest(7)
+        progress.built.insert(7)
+        #expect(proposed(progress) == [7], "which half is built next is open; one passing run may be chance")
+        progress.lanes.beginTest(7)
+        #expect(proposed(progress) == [], "a build costs more than the answer")
+        progress.history.add(
+            .ran(StateRun(state: 16, purpose: .search, outcome: .failing, symptoms: ["x"], testSeconds: 90)))
+        #expect(proposed(progress)?.isEmpty == false, "now a build costs less")
+    }
+
+    @Test("With one guest, nothing goes on beside anything else")
+    func oneLane() {
+        var progress = BisectionProgress(
+            history: History(stepCount: 16), options: BisectorOptions(), parallel: 1)
+        progress.built = [0]
+        progress.lanes.beginBuild(16)
+        #expect(proposed(progress) == [])
+        progress.lanes.endBuild()
+        progress.lanes.beginTest(16)
+        #expect(proposed(progress) == [] && !progress.lanes.isBuilderFree)
+    }
+
+    @Test("A step that is likely enough to blame is taken out of the tip early")
+    func likelyCulprit() {
+        var history = History(stepCount: 4)
+        for (state, outcome) in [(4, StateRun.Outcome.failing), (0, .clean), (2, .clean), (3, .failing)] {
+            let progress = BisectionProgress(history: history, options: BisectorOptions(), parallel: 2)
+            #expect(progress.likelyCulprit == nil)
+            history.add(
+                .ran(
+                    StateRun(
+                        state: state, purpose: .search, outcome: outcome, symptoms: outcome == .failing ? ["x"] : [])))
+        }
+        #expect(BisectionProgress(history: history, options: BisectorOptions(), parallel: 2).likelyCulprit == 3)
     }
 }
