@@ -82,6 +82,18 @@ static inline struct folio *compat_vma_alloc_large(struct vm_area_struct *vma,
 #endif
 
 /*
+ * Whether the kernel takes pages whose contents are lost from a device, which our
+ * series errors adds, and what such a page has for a destination.
+ */
+#ifdef MIGRATE_PFN_ERROR
+#define COMPAT_CONTENTS_LOST	true
+#define COMPAT_PFN_ERROR	MIGRATE_PFN_ERROR
+#else
+#define COMPAT_CONTENTS_LOST	false
+#define COMPAT_PFN_ERROR	0UL
+#endif
+
+/*
  * The page of an entry of hmm_range_fault(). A private folio of PMD size that
  * the range begins in the middle of is reported from its first page on (up to
  * 7.3 at least); such a folio lies at a multiple of its size in both spaces.

@@ -85,8 +85,14 @@ void devmem_batch_drop(struct devmem_batch *batch, unsigned int index)
 	batch->dst[index] = 0;
 }
 
+/* The contents of a source are lost: the core is told that instead of a destination. */
+void devmem_batch_lose(struct devmem_batch *batch, unsigned int index)
+{
+	batch->dst[index] = COMPAT_PFN_ERROR;
+}
+
 static void drop_failed(struct devmem_batch *batch, struct hmm_devmem_copy *pieces,
-			unsigned int n)
+			unsigned int n, enum hmm_devmem_direction direction)
 {
 	unsigned int i;
 
@@ -99,6 +105,8 @@ static void drop_failed(struct devmem_batch *batch, struct hmm_devmem_copy *piec
 							  : HMM_DEVMEM_COPY_FAILED,
 			       1U << pieces[i].order);
 		devmem_batch_drop(batch, pieces[i].index);
+		if (pieces[i].error == -EHWPOISON && direction == HMM_DEVMEM_TO_SYSTEM)
+			devmem_batch_lose(batch, pieces[i].index);
 	}
 }
 
@@ -114,6 +122,6 @@ void devmem_batch_run(struct hmm_devmem *dm, struct devmem_batch *batch,
 		dm->ops->copy(dm, batch->pieces, batch->nr_copies, direction);
 	if (batch->nr_clears)
 		dm->ops->clear(dm, clears, batch->nr_clears);
-	drop_failed(batch, batch->pieces, batch->nr_copies);
-	drop_failed(batch, clears, batch->nr_clears);
+	drop_failed(batch, batch->pieces, batch->nr_copies, direction);
+	drop_failed(batch, clears, batch->nr_clears, direction);
 }

@@ -93,7 +93,8 @@ EXPORT_SYMBOL_GPL(hmm_devmem_set_growth);
  *
  * While the device is lost nothing moves in either direction, and a CPU's fault
  * for a private page ends in SIGBUS. Pages are given up as processes unmap them.
- * A device may be found again only with its memory's contents intact.
+ * A device may be found again only with its memory's contents intact, unless
+ * hmm_devmem_set_contents_lost() says that they are not.
  */
 void hmm_devmem_set_lost(struct hmm_devmem *dm, bool lost)
 {
@@ -112,6 +113,33 @@ bool hmm_devmem_is_lost(const struct hmm_devmem *dm)
 	return READ_ONCE(dm->lost);
 }
 EXPORT_SYMBOL_GPL(hmm_devmem_is_lost);
+
+/**
+ * hmm_devmem_set_contents_lost() - say what a lost device has lost
+ * @dm: the device's memory
+ * @contents_lost: whether the contents of its pages go with it
+ *
+ * Where the kernel can (HMM_DEVMEM_CAN_LOSE), each page is then given up when the
+ * CPU touches it or when memory is evicted or removed, which does not wait for the
+ * device: whoever mapped it gets SIGBUS. Elsewhere this has no effect.
+ */
+void hmm_devmem_set_contents_lost(struct hmm_devmem *dm, bool contents_lost)
+{
+	WRITE_ONCE(dm->contents_lost, contents_lost);
+}
+EXPORT_SYMBOL_GPL(hmm_devmem_set_contents_lost);
+
+/**
+ * hmm_devmem_is_gone() - whether the device is lost with all that its pages hold
+ * @dm: the device's memory
+ *
+ * Return: true when pages can leave, without their contents.
+ */
+bool hmm_devmem_is_gone(const struct hmm_devmem *dm)
+{
+	return HMM_DEVMEM_CAN_LOSE && READ_ONCE(dm->lost) && READ_ONCE(dm->contents_lost);
+}
+EXPORT_SYMBOL_GPL(hmm_devmem_is_gone);
 
 /**
  * hmm_devmem_get_usage() - read the numbers, all at one moment

@@ -41,6 +41,10 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE) || !devmem_is_live(src))
 			continue;
 		order = folio_order(page_folio(src));
+		if (hmm_devmem_is_gone(dm)) {
+			devmem_batch_lose(batch, i);
+			continue;
+		}
 		folio = alloc_for(dm, order);
 		if (!folio)
 			continue;
@@ -51,7 +55,7 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 	migrate_device_pages(batch->src, batch->dst, n);
 	devmem_update_live(dm, batch->src, batch->dst, n, HMM_DEVMEM_TO_SYSTEM);
 	for (i = 0; i < n; i++)
-		if (batch->dst[i] && (batch->src[i] & MIGRATE_PFN_MIGRATE))
+		if (migrate_pfn_to_page(batch->dst[i]) && (batch->src[i] & MIGRATE_PFN_MIGRATE))
 			moved += 1UL << folio_order(page_folio(migrate_pfn_to_page(batch->dst[i])));
 	migrate_device_finalize(batch->src, batch->dst, n);
 	return moved;
@@ -85,7 +89,7 @@ unsigned long devmem_evict_chunk(struct hmm_devmem *dm, struct hmm_devmem_chunk 
 	unsigned int n, mapped, step;
 	unsigned long moved = 0;
 
-	if (READ_ONCE(dm->lost))
+	if (READ_ONCE(dm->lost) && !hmm_devmem_is_gone(dm))
 		return 0;
 	while (!devmem_is_killed(dm) && (n = devmem_next_live(chunk, &index, end))) {
 		step = 1;
@@ -123,14 +127,15 @@ static unsigned long range_live(struct hmm_devmem_chunk *chunk, unsigned long in
  * @first_pfn: first frame number of the range
  * @nr_pages: length of the range; frames that are not the device's are passed over
  * @timeout: how long to try again for pages that others hold, in jiffies
- * @evicted: (out) pages that moved, also when an error is returned
+ * @evicted: (out) pages that moved, also when an error is returned; not those
+ *	whose contents are lost
  *
  * The memory stays the device's: without a way to keep them out, pages may come
  * in again while this runs. While it waits, chunks may come and go as well.
  *
  * Context: as hmm_devmem_add_chunk().
  * Return: 0 when no page of the range was in use at the end; -EBUSY after the
- * timeout; -ENODEV when the device is lost; -EINTR; -ENOMEM.
+ * timeout; -ENODEV when the device is lost and its pages are not; -EINTR; -ENOMEM.
  */
 int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
 		     unsigned long nr_pages, unsigned long timeout,
@@ -167,7 +172,7 @@ int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,
 		}
 		if (!left)
 			break;
-		if (READ_ONCE(dm->lost))
+		if (READ_ONCE(dm->lost) && !hmm_devmem_is_gone(dm))
 			ret = -ENODEV;
 		else if (time_after_eq(jiffies, deadline))
 			ret = -EBUSY;

@@ -27,7 +27,10 @@ static vm_fault_t bring_back(struct hmm_devmem *dm, struct vm_fault *vmf,
 	case HMM_DEVMEM_COPY_FAILED:
 		return VM_FAULT_SIGBUS;
 	default:
-		/* It moved, or somebody else is moving it: the access is repeated. */
+		/*
+		 * It moved, or somebody else is moving it: the access is repeated. Where
+		 * the contents are lost, it meets what the core has left there.
+		 */
 		return 0;
 	}
 }
@@ -66,7 +69,7 @@ vm_fault_t devmem_fault(struct vm_fault *vmf)
 	int idx;
 
 	idx = srcu_read_lock(&devmem_srcu);
-	if (READ_ONCE(dm->abandoned) || READ_ONCE(dm->lost)) {
+	if (READ_ONCE(dm->abandoned) || (READ_ONCE(dm->lost) && !hmm_devmem_is_gone(dm))) {
 		ret = VM_FAULT_SIGBUS;
 		goto out;
 	}

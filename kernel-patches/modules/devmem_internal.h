@@ -46,6 +46,7 @@ struct hmm_devmem_block {
  * @growth_start: see hmm_devmem_set_growth()
  * @growth: pages that a migration adds at once when memory runs out, or 0
  * @lost: the device cannot copy any more
+ * @contents_lost: when the device is lost, so is what its pages hold
  * @had_large: a large folio has been on the device; until then nobody looks for
  *	memory to bring one back to
  * @leaving: hmm_devmem_destroy() has begun, and finishes also when its caller is
@@ -74,6 +75,7 @@ struct hmm_devmem {
 	resource_size_t growth_start;
 	unsigned long growth;
 	bool lost;
+	bool contents_lost;
 	bool had_large;
 	bool leaving;
 
@@ -156,6 +158,7 @@ void devmem_batch_clear(struct devmem_batch *batch, unsigned int index,
 void devmem_batch_run(struct hmm_devmem *dm, struct devmem_batch *batch,
 		      enum hmm_devmem_direction direction);
 void devmem_batch_drop(struct devmem_batch *batch, unsigned int index);
+void devmem_batch_lose(struct devmem_batch *batch, unsigned int index);
 
 /* devmem_fault.c */
 vm_fault_t devmem_fault(struct vm_fault *vmf);

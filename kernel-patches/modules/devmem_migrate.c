@@ -58,6 +58,12 @@ static unsigned long finish(struct hmm_devmem *dm, struct migrate_vma *args,
 		order = 0;
 		if (!batch->dst[i])
 			continue;
+		if (!migrate_pfn_to_page(batch->dst[i])) {
+			set_result(batch, i, order,
+				   batch->src[i] & MIGRATE_PFN_MIGRATE ? HMM_DEVMEM_CONTENTS_LOST
+								       : HMM_DEVMEM_COPY_FAILED);
+			continue;
+		}
 		if (batch->dst[i] & COMPAT_PFN_COMPOUND)
 			order = HMM_DEVMEM_BLOCK_ORDER;
 		if (batch->src[i] & MIGRATE_PFN_MIGRATE) {
@@ -159,6 +165,10 @@ static int receive_small(struct hmm_devmem *dm, struct migrate_vma *args,
 		src = migrate_pfn_to_page(batch->src[i]);
 		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
+		if (hmm_devmem_is_gone(dm)) {
+			devmem_batch_lose(batch, i);
+			continue;
+		}
 		dst = NULL;
 		if (devmem_may_alloc(dm, 0, cookie))
 			dst = alloc_page_vma(GFP_HIGHUSER_MOVABLE, args->vma,
@@ -176,8 +186,9 @@ undo:
 		if (!(batch->src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
 		set_result(batch, i, 0, HMM_DEVMEM_NO_MEMORY);
-		if (batch->dst[i])
+		if (migrate_pfn_to_page(batch->dst[i]))
 			devmem_batch_drop(batch, i);
+		batch->dst[i] = 0;
 	}
 	batch->nr_copies = 0;
 	return -ENOMEM;

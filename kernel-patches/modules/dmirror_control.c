@@ -81,6 +81,8 @@ int dmirror_inject(struct dmirror *m, union dmirror_arg *args)
 	    arg->notifier_delay_us > DMIRROR_MAX_DELAY_US ||
 	    arg->alloc_nth > S64_MAX || arg->copy_nth > S64_MAX || arg->map_nth > S64_MAX)
 		return -EINVAL;
+	if (arg->flags & HMM_DMIRROR_INJECT_CONTENTS_LOST && !HMM_DEVMEM_CAN_LOSE)
+		return -EOPNOTSUPP;
 	mutex_lock(&device->plug_lock);
 	atomic64_set(&device->alloc_nth, arg->alloc_nth);
 	atomic64_set(&device->copy_nth, arg->copy_nth);
@@ -88,6 +90,7 @@ int dmirror_inject(struct dmirror *m, union dmirror_arg *args)
 	WRITE_ONCE(device->copy_delay_us, arg->copy_delay_us);
 	WRITE_ONCE(device->notifier_delay_us, arg->notifier_delay_us);
 	WRITE_ONCE(device->inject_flags, arg->flags);
+	hmm_devmem_set_contents_lost(device->dm, arg->flags & HMM_DMIRROR_INJECT_CONTENTS_LOST);
 	/* A device that is unplugged is found again by REPLUG only. */
 	if (!device->unplugged)
 		hmm_devmem_set_lost(device->dm, arg->flags & HMM_DMIRROR_INJECT_LOST);

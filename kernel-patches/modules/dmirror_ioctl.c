@@ -16,6 +16,7 @@
  * @size: of its argument
  * @flags: the flags it knows
  * @on_device: refused with -ENODEV while the device is lost
+ * @gives_up: but not when the contents of its pages are lost as well
  * @always_copied: the argument goes back to the caller also after an error
  */
 struct dmirror_request {
@@ -23,6 +24,7 @@ struct dmirror_request {
 	u32 size;
 	u32 flags;
 	bool on_device;
+	bool gives_up;
 	bool always_copied;
 };
 
@@ -41,11 +43,12 @@ static const struct dmirror_request requests[] = {
 	[DMIRROR_AT(HMM_DMIRROR_EVICT)] = {
 		.fn = dmirror_evict, .size = sizeof(struct hmm_dmirror_evict),
 		.flags = HMM_DMIRROR_EVICT_ALL,
-		.on_device = true, .always_copied = true,
+		.on_device = true, .gives_up = true, .always_copied = true,
 	},
 	[DMIRROR_AT(HMM_DMIRROR_INJECT)] = {
 		.fn = dmirror_inject, .size = sizeof(struct hmm_dmirror_inject),
-		.flags = HMM_DMIRROR_INJECT_LOST | HMM_DMIRROR_INJECT_FAULT_SIGBUS,
+		.flags = HMM_DMIRROR_INJECT_LOST | HMM_DMIRROR_INJECT_FAULT_SIGBUS |
+			 HMM_DMIRROR_INJECT_CONTENTS_LOST,
 	},
 	[DMIRROR_AT(HMM_DMIRROR_STATS)] = {
 		.fn = dmirror_stats, .size = sizeof(struct hmm_dmirror_stats),
@@ -130,7 +133,8 @@ static long own_request(struct dmirror *m, unsigned int command, void __user *us
 	args.size = size;
 	if (args.flags & ~request->flags)
 		return -EINVAL;
-	if (request->on_device && hmm_devmem_is_lost(m->device->dm))
+	if (request->on_device && hmm_devmem_is_lost(m->device->dm) &&
+	    !(request->gives_up && hmm_devmem_is_gone(m->device->dm)))
 		return -ENODEV;
 	ret = request->fn(m, &args);
 	if (index == DMIRROR_AT(HMM_DMIRROR_INFO))

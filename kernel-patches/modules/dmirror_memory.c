@@ -105,7 +105,9 @@ static int copy_page_pair(struct dmirror_device *device, struct page *dst, struc
 			  enum hmm_devmem_direction direction)
 {
 	if (dmirror_is_nth(&device->copy_nth))
-		return -EIO;
+		return direction == HMM_DEVMEM_TO_SYSTEM &&
+		       READ_ONCE(device->inject_flags) & HMM_DMIRROR_INJECT_CONTENTS_LOST
+		       ? -EHWPOISON : -EIO;
 	if (direction == HMM_DEVMEM_TO_DEVICE)
 		dst = backing_make(dst);
 	else

@@ -114,6 +114,9 @@ static void judge(struct dmirror *m, unsigned long addr, unsigned long hmm_pfn, 
 	case HMM_DEVMEM_COPY_FAILED:
 		*byte = HMM_DMIRROR_PAGE_COPY_FAILED;
 		return;
+	case HMM_DEVMEM_CONTENTS_LOST:
+		*byte = HMM_DMIRROR_PAGE_CONTENTS_LOST;
+		return;
 	}
 	if ((hmm_pfn & HMM_PFN_ERROR) || !(hmm_pfn & HMM_PFN_VALID))
 		*byte = HMM_DMIRROR_PAGE_NONE;

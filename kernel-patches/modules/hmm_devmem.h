@@ -41,6 +41,9 @@
 /* Most entries that copy, clear and invalidate are called with. */
 #define HMM_DEVMEM_BATCH	HMM_DEVMEM_BLOCK_PAGES
 
+/* Whether pages whose contents are lost can be taken from a device. */
+#define HMM_DEVMEM_CAN_LOSE	COMPAT_CONTENTS_LOST
+
 struct hmm_devmem;
 
 /**
@@ -48,7 +51,9 @@ struct hmm_devmem;
  * @dst: first page to be written
  * @src: first page to be read; NULL for clear
  * @order: PAGE_SIZE << order bytes are contiguous on both sides
- * @error: (out) 0, or why this piece failed: its pages then stay where they are
+ * @error: (out) 0, or why this piece failed: its pages then stay where they are.
+ *	-EHWPOISON: the contents of a device page are lost; where the kernel can
+ *	(HMM_DEVMEM_CAN_LOSE), it is taken from the device and its users get SIGBUS
  * @index: the library's
  */
 struct hmm_devmem_copy {
@@ -136,6 +141,8 @@ struct hmm_devmem_ops {
  * @HMM_DEVMEM_NO_MEMORY: no memory for its destination
  * @HMM_DEVMEM_COPY_FAILED: the driver could not copy or clear it
  * @HMM_DEVMEM_REFUSED: the core changed its mind after the copy
+ * @HMM_DEVMEM_CONTENTS_LOST: its contents are lost; it has left the device, and an
+ *	access of the CPU is a SIGBUS
  */
 enum hmm_devmem_result {
 	HMM_DEVMEM_SKIPPED,
@@ -143,6 +150,7 @@ enum hmm_devmem_result {
 	HMM_DEVMEM_NO_MEMORY,
 	HMM_DEVMEM_COPY_FAILED,
 	HMM_DEVMEM_REFUSED,
+	HMM_DEVMEM_CONTENTS_LOST,
 };
 
 /**
@@ -189,6 +197,8 @@ void hmm_devmem_set_growth(struct hmm_devmem *dm, resource_size_t start,
 			   unsigned long nr_pages);
 void hmm_devmem_set_lost(struct hmm_devmem *dm, bool lost);
 bool hmm_devmem_is_lost(const struct hmm_devmem *dm);
+void hmm_devmem_set_contents_lost(struct hmm_devmem *dm, bool contents_lost);
+bool hmm_devmem_is_gone(const struct hmm_devmem *dm);
 struct page *hmm_devmem_get_page(struct hmm_devmem *dm, unsigned long pfn);
 void hmm_devmem_get_usage(struct hmm_devmem *dm, struct hmm_devmem_usage *usage);
 

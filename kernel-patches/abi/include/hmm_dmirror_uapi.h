@@ -189,6 +189,7 @@ enum {
 	HMM_DMIRROR_PAGE_COPY_FAILED	= 8, /* the device could not copy it */
 	HMM_DMIRROR_PAGE_OTHER_DEVICE	= 9, /* another device holds it */
 	HMM_DMIRROR_PAGE_OTHER		= 10, /* it was locked or in use by something else */
+	HMM_DMIRROR_PAGE_CONTENTS_LOST	= 11, /* it left the device without its contents */
 };
 
 /*
@@ -202,7 +203,7 @@ struct hmm_dmirror_evict {
 	__u64 npages;		/* (in) number of frames, not 0; 0 with ALL */
 	__u32 timeout_ms;	/* (in) milliseconds, at most 60000 */
 	__u32 reserved;		/* (in) 0 */
-	__u64 evicted;		/* (out) pages that moved */
+	__u64 evicted;		/* (out) pages that moved, with their contents */
 };
 
 #define HMM_DMIRROR_EVICT		_IOWR('H', 0x22, struct hmm_dmirror_evict)
@@ -225,6 +226,12 @@ struct hmm_dmirror_inject {
 #define HMM_DMIRROR_INJECT		_IOWR('H', 0x23, struct hmm_dmirror_inject)
 #define HMM_DMIRROR_INJECT_LOST		0x1U /* the device is lost: nothing can be copied */
 #define HMM_DMIRROR_INJECT_FAULT_SIGBUS	0x2U /* a CPU fault for a private page: SIGBUS */
+/*
+ * A page that copy_nth keeps from being copied to system memory has lost its
+ * contents; so has every page while the device is LOST. Whoever mapped it gets
+ * SIGBUS (BUS_MCEERR_AR). EOPNOTSUPP: the kernel cannot take such pages.
+ */
+#define HMM_DMIRROR_INJECT_CONTENTS_LOST	0x4U
 
 /*
  * STATS: what the device has done since the driver was loaded or since RESET.
