@@ -17,11 +17,14 @@ public struct Injection: Sendable, Hashable {
     public var isLost: Bool
     /// A CPU fault for a private page ends in SIGBUS.
     public var refusesFaults: Bool
+    /// What cannot be copied to system memory is lost; few kernels know what to do then.
+    public var losesContents: Bool
 
     /// Makes a set of failures; without arguments, none.
     public init(
         failingAllocation: UInt64 = 0, failingCopy: UInt64 = 0, failingMapping: UInt64 = 0, copyDelay: UInt32 = 0,
-        notifierDelay: UInt32 = 0, isLost: Bool = false, refusesFaults: Bool = false
+        notifierDelay: UInt32 = 0, isLost: Bool = false, refusesFaults: Bool = false,
+        losesContents: Bool = false
     ) {
         self.failingAllocation = failingAllocation
         self.failingCopy = failingCopy
@@ -30,6 +33,7 @@ public struct Injection: Sendable, Hashable {
         self.notifierDelay = notifierDelay
         self.isLost = isLost
         self.refusesFaults = refusesFaults
+        self.losesContents = losesContents
     }
 }
 
@@ -61,11 +65,14 @@ public enum ChunkRemoval: Sendable, Hashable {
 /// Failures on request, and the device's memory as a whole.
 extension MirrorDevice {
     /// Makes the device fail; replaces all that was set before.
+    ///
+    /// - Throws: `notSupported` when contents are to be lost and the kernel cannot take such pages from a device.
     public func inject(_ injection: Injection, file: String = #fileID, line: Int = #line) throws(MirrorError) {
         var argument = hmm_dmirror_inject()
         argument.flags =
             (injection.isLost ? hmm_dmirror_inject_lost : 0)
             | (injection.refusesFaults ? hmm_dmirror_inject_fault_sigbus : 0)
+            | (injection.losesContents ? hmm_dmirror_inject_contents_lost : 0)
         argument.alloc_nth = injection.failingAllocation
         argument.copy_nth = injection.failingCopy
         argument.map_nth = injection.failingMapping

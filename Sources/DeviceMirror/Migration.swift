@@ -35,6 +35,8 @@ public struct Migration: Sendable, Equatable {
         case otherDevice
         /// It was locked or in use by something else.
         case other
+        /// It left the device without its contents.
+        case contentsLost
     }
 
     /// What became of each page, in their order; nil for an outcome that this program does not know.
@@ -55,7 +57,7 @@ public struct Migration: Sendable, Equatable {
 
 /// What EVICT achieved.
 public struct Eviction: Sendable, Hashable {
-    /// The pages that moved.
+    /// The pages that moved, with their contents.
     public let pages: Int
     /// Whether no page of the range was in use at the end; false when the time was up before (EBUSY).
     public let isComplete: Bool

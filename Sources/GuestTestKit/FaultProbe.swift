@@ -56,6 +56,9 @@ public enum FaultProbe: Sendable, Equatable {
 
     /// A mapping whose contents the kernel cannot bring (`BUS_ADRERR` of sigaction(2)).
     public static func unreachable(_ range: PageRange) -> FaultProbe { .busError(code: 2, address: range.address) }
+
+    /// A page whose contents are lost (`BUS_MCEERR_AR` of sigaction(2)).
+    public static func contentsLost(_ range: PageRange) -> FaultProbe { .busError(code: 4, address: range.address) }
 }
 
 extension PageRange {

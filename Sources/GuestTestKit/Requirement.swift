@@ -37,6 +37,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case secretMemory = "secret_memory"
     /// A kernel with CONFIG_IA32_EMULATION: 32-bit programs run, and a 64-bit one can make their system calls.
     case calls32 = "calls_32"
+    /// A kernel that takes pages whose contents are lost from a device, as our series `errors` makes it.
+    case contentsLost = "contents_lost"
 
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
@@ -71,6 +73,11 @@ public enum Requirement: String, Sendable, CaseIterable {
             (try? ScratchFile(.secret, pages: 1)) == nil ? "no memfd_secret()" : nil
         case .calls32:
             test_has_calls_32() ? nil : "no system calls of 32-bit programs: a kernel without CONFIG_IA32_EMULATION"
+        case .contentsLost:
+            missingCommand { device throws(MirrorError) in
+                try device.inject(Injection(losesContents: true))
+                try device.inject(Injection())
+            }
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }

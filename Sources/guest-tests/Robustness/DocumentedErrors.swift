@@ -30,6 +30,7 @@ enum DocumentedErrors {
             case 0x07: [.busy, .noMemory]
             case 0x21: [.noMemory, .busy, .noDevice]
             case 0x22: [.busy, .noDevice, .noMemory]
+            case 0x23: [.notSupported]
             case 0x25: [.noEntry, .noMemory, .busy, .noDevice]
             case 0x26: [.notPermitted, .noMemory, .busy, .noDevice]
             case 0x27: [.noMemory, Errno(rawValue: ESRCH), Errno(rawValue: ENOSPC)]
