@@ -105,9 +105,10 @@ extension EndToEnd {
             try Files.write(Self.note(UUID().uuidString), to: series + "/0000-note.patch")
             try Files.write("0000-note.patch\n" + Files.text(series + "/series"), to: series + "/series")
             let culprit = planted.places[0] + 1
-            let cache = Cache().root + "/bisections"
-            func names() -> Set<String> { Set((try? FileManager.default.contentsOfDirectory(atPath: cache)) ?? []) }
-            let earlier = names()
+            func names(_ folder: String = "bisections") -> Set<String> {
+                Set((try? FileManager.default.contentsOfDirectory(atPath: "\(Cache().root)/\(folder)")) ?? [])
+            }
+            let (earlier, kernels) = (names(), names("artifacts"))
             var arguments = arguments(name, planted)
             var folder = ""
             for _ in 0..<4 {
@@ -135,7 +136,10 @@ extension EndToEnd {
                 try JSON.value(Entry.self, from: $0)
             }
             let built = entries.compactMap(\.run).filter { $0.buildSeconds > 0 }.map(\.state)
-            #expect(built.count >= 4, "the kernels were to be new")
+            // A build whose run was killed is in no entry.
+            let new = names("artifacts").subtracting(kernels).count
+            #expect(
+                new >= 4 && built.count >= 2, "the kernels were to be new: \(new) were built, of \(built) it is told")
             #expect(built.count == Set(built).count, "a kernel was built twice: \(built)")
         }
 
