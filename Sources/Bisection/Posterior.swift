@@ -89,7 +89,7 @@ public struct Posterior: Sendable, Equatable {
     }
 
     /// The bits that are missing until the first bad state is known.
-    var entropy: Double { probabilities.reduce(0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) } }
+    public var entropy: Double { probabilities.reduce(0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) } }
 
     /// The bits by which one more run of each state is expected to narrow the first bad state down.
     ///

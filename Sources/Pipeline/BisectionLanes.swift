@@ -8,11 +8,11 @@ struct BisectionLanes: Sendable, Equatable {
     /// With one, nothing goes on beside anything else.
     let guests: Int
     /// The state whose kernel is being built.
-    private(set) var building: Int?
+    var building: Int?
     /// The states that are being tested; one as often as it is.
-    private(set) var testing: [Int] = []
+    var testing: [Int] = []
     /// Whether the tip is being built without a step.
-    private(set) var isReverting = false
+    var isReverting = false
 
     init(guests: Int) { self.guests = guests }
 
@@ -25,17 +25,8 @@ struct BisectionLanes: Sendable, Equatable {
     /// Whether a guest can be started that nobody waits for: the kernel that is being built is going to need one.
     var hasFreeGuest: Bool { testing.count + (building == nil ? 0 : 1) < guests }
 
-    mutating func beginBuild(_ state: Int) { building = state }
-
-    mutating func endBuild() { building = nil }
-
-    mutating func beginTest(_ state: Int) { testing.append(state) }
-
+    /// Takes down that one of the runs of a state has ended.
     mutating func endTest(_ state: Int) {
         if let index = testing.firstIndex(of: state) { testing.remove(at: index) }
     }
-
-    mutating func beginReversal() { isReverting = true }
-
-    mutating func endReversal() { isReverting = false }
 }

@@ -91,19 +91,18 @@ struct BisectionProgress {
 
     func view(steps: [BisectionStep], noun: BisectionNoun) -> BisectionView {
         let evidence = history.evidence
-        let probabilities = posterior.probabilities
+        let posterior = posterior
         return BisectionView(
             steps: steps, noun: noun, tallies: (0...steps.count).map(evidence.tally), running: running,
-            probabilities: probabilities, secondsLeft: history.runs.isEmpty ? nil : secondsLeft(probabilities))
+            probabilities: posterior.probabilities, secondsLeft: history.runs.isEmpty ? nil : secondsLeft(posterior))
     }
 
     /// A guess: each bit that is missing takes a kernel and two runs, and the culprit's two sides are run again.
-    private func secondsLeft(_ probabilities: [Double]) -> Double {
-        let bits = probabilities.reduce(0.0) { $0 - ($1 > 0 ? $1 * log2($1) : 0) }
+    private func secondsLeft(_ posterior: Posterior) -> Double {
         let run = testCost
-        let builds = zip(0..., probabilities.dropLast()).reduce(0.0) {
+        let builds = zip(0..., posterior.probabilities.dropLast()).reduce(0.0) {
             $0 + ($1.0 <= history.stepCount && !built.contains($1.0) ? $1.1 : 0)
         }
-        return bits * (2 * run + builds * buildCost) + Double(2 * options.confirmations) * run
+        return posterior.entropy * (2 * run + builds * buildCost) + Double(2 * options.confirmations) * run
     }
 }

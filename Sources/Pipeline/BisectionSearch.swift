@@ -45,7 +45,7 @@ extension BisectionWork {
                     continue
                 }
                 if progress.lanes.isBuilderFree, let step = progress.likelyCulprit, tried.insert(step).inserted {
-                    progress.lanes.beginReversal()
+                    progress.lanes.isReverting = true
                     // What keeps it from being built is told when its turn comes.
                     group.addTask {
                         .reversal((try? await prepareReverted(step)).map { PreparedReversal(step: step, run: $0) })
@@ -54,11 +54,11 @@ extension BisectionWork {
                 switch try await group.next() {
                 case nil: return (.budget, reversal)
                 case .built(let prepared):
-                    progress.lanes.endBuild()
+                    progress.lanes.building = nil
                     test(prepared, &progress, &group)
                 case .tested(let run): try take(run, &progress, journal)
                 case .reversal(let prepared):
-                    progress.lanes.endReversal()
+                    progress.lanes.isReverting = false
                     reversal = prepared ?? reversal
                 }
             }
@@ -70,10 +70,10 @@ extension BisectionWork {
     ) {
         let kernel = range.states[proposal.state]
         if progress.built.contains(proposal.state) {
-            progress.lanes.beginTest(proposal.state)
+            progress.lanes.testing.append(proposal.state)
             group.addTask { .tested(try await perform(try await prepare(proposal, kernel))) }
         } else {
-            progress.lanes.beginBuild(proposal.state)
+            progress.lanes.building = proposal.state
             group.addTask { .built(try await prepare(proposal, kernel)) }
         }
         onEvent(.began(view(progress), proposal))
@@ -84,7 +84,7 @@ extension BisectionWork {
         _ group: inout ThrowingTaskGroup<Ended, any Error>
     ) {
         if prepared.isBuilt { progress.built.insert(prepared.run.state) }
-        progress.lanes.beginTest(prepared.run.state)
+        progress.lanes.testing.append(prepared.run.state)
         group.addTask { .tested(try await perform(prepared)) }
     }
 

@@ -210,8 +210,10 @@ struct BisectionWork: Sendable {
 
     /// The tip without a step, built; throws as ``prepare(_:_:_:)``, and if it cannot be taken out.
     func prepareReverted(_ step: Int) async throws -> PreparedRun {
-        let proposal = ProposedRun(state: range.steps.count, purpose: .confirm)
-        return try await prepare(proposal, try await range.withoutStep(step), "reverted")
+        let kernel = try await range.withoutStep(step)
+        // What keeps the rest from applying is no word on the kernel.
+        _ = try await lab.plan(kernel)
+        return try await prepare(ProposedRun(state: range.steps.count, purpose: .confirm), kernel, "reverted")
     }
 
     /// Runs the tip without the culprit, as often as its failure rate asks for.
@@ -235,14 +237,12 @@ struct BisectionWork: Sendable {
             return try add(.irreversible(error.sentence), to: &progress, journal)
         }
         while progress.history.revertedRuns.count < wanted {
-            var others = prepared
-            others.run.buildSeconds = 0
-            let batch =
-                [prepared]
-                + [PreparedRun](
-                    repeating: others,
-                    count: min(selection.parallel, wanted - progress.history.revertedRuns.count) - 1)
-            prepared = others
+            let missing = wanted - progress.history.revertedRuns.count
+            var batch = [PreparedRun](
+                repeating: prepared, count: prepared.isBuilt ? min(selection.parallel, missing) : 1)
+            // It was built once.
+            prepared.run.buildSeconds = 0
+            for index in batch.indices.dropFirst() { batch[index] = prepared }
             let isGood = try await withThrowingTaskGroup(of: StateRun.self) { group in
                 for prepared in batch { group.addTask { try await perform(prepared) } }
                 var isGood = true

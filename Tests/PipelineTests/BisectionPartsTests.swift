@@ -118,14 +118,14 @@ struct BisectionPartsTests {
             history: History(stepCount: 16), options: BisectorOptions(), parallel: 2)
         progress.built = [0]
         #expect(proposed(progress) == [16])
-        progress.lanes.beginBuild(16)
+        progress.lanes.building = 16
         #expect(proposed(progress) == [0], "the good end is there and needs no builder")
-        progress.lanes.beginTest(0)
+        progress.lanes.testing.append(0)
         #expect(proposed(progress) == [], "a guest is kept for the kernel that is being built")
         progress.lanes.endTest(0)
         progress.history.add(.ran(StateRun(state: 0, purpose: .end, outcome: .clean, testSeconds: 2)))
-        progress.lanes.endBuild()
-        progress.lanes.beginTest(16)
+        progress.lanes.building = nil
+        progress.lanes.testing.append(16)
         progress.built.insert(16)
         #expect(proposed(progress) == [7], "the bad end is most likely bad, and the builder has nothing to do")
         progress.lanes.endTest(16)
@@ -133,10 +133,10 @@ struct BisectionPartsTests {
             .ran(
                 StateRun(state: 16, purpose: .end, outcome: .failing, symptoms: ["x"], buildSeconds: 9, testSeconds: 2))
         )
-        progress.lanes.beginTest(7)
+        progress.lanes.testing.append(7)
         progress.built.insert(7)
         #expect(proposed(progress) == [7], "which half is built next is open; one passing run may be chance")
-        progress.lanes.beginTest(7)
+        progress.lanes.testing.append(7)
         #expect(proposed(progress) == [], "a build costs more than the answer")
         progress.history.add(
             .ran(StateRun(state: 16, purpose: .search, outcome: .failing, symptoms: ["x"], testSeconds: 90)))
@@ -148,10 +148,10 @@ struct BisectionPartsTests {
         var progress = BisectionProgress(
             history: History(stepCount: 16), options: BisectorOptions(), parallel: 1)
         progress.built = [0]
-        progress.lanes.beginBuild(16)
+        progress.lanes.building = 16
         #expect(proposed(progress) == [])
-        progress.lanes.endBuild()
-        progress.lanes.beginTest(16)
+        progress.lanes.building = nil
+        progress.lanes.testing.append(16)
         #expect(proposed(progress) == [] && !progress.lanes.isBuilderFree)
     }
 
