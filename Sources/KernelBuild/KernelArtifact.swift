@@ -2,6 +2,14 @@
 import Foundation
 import HarnessCore
 
+/// Who needs the compressed image: packing it takes as long as compiling a patch does.
+public enum ImageNeed: Sendable {
+    /// It is made, whatever the configuration.
+    case always
+    /// It is made if vmlinux cannot be started by itself.
+    case unlessPVH
+}
+
 /// A built kernel in the cache, named by the content of everything that made it.
 public struct KernelArtifact: Sendable, Codable, Equatable {
     /// SHA-256 over the inputs, 64 hexadecimal digits.
@@ -10,8 +18,8 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
     public var release: String
     /// Folder that holds everything below; absolute.
     public var folder: String
-    /// The compressed image, arch/x86/boot/bzImage.
-    public var image: String
+    /// The compressed image, arch/x86/boot/bzImage; nil if nobody needed it yet, see ``ImageNeed``.
+    public var image: String?
     /// The ELF image with line numbers.
     public var vmlinux: String
     /// Symbol addresses.
@@ -32,9 +40,15 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
     public var inputs: [String: String]
 
     /// Whether vmlinux can be started without its boot loader stages (`CONFIG_PVH`).
-    public var hasPVHEntry: Bool {
+    public var hasPVHEntry: Bool { Self.hasPVHEntry(config) }
+
+    /// Whether a finished .config asks for the PVH entry.
+    static func hasPVHEntry(_ config: String) -> Bool {
         ((try? Files.text(config)) ?? "").split(whereSeparator: \.isNewline).contains("CONFIG_PVH=y")
     }
+
+    /// Whether whoever needs the image this much has it.
+    func satisfies(_ need: ImageNeed) -> Bool { image != nil || need == .unlessPVH && hasPVHEntry }
 
     static let manifestName = "manifest.json"
 
@@ -45,7 +59,7 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
         else { return nil }
         artifact.relocate(to: folder)
         let files = [
-            artifact.image, artifact.vmlinux, artifact.systemMap, artifact.config, artifact.initramfsPacker,
+            artifact.vmlinux, artifact.systemMap, artifact.config, artifact.initramfsPacker,
             artifact.stackDecoder,
         ]
         let isWhole =
@@ -54,9 +68,12 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
         return isWhole ? artifact : nil
     }
 
+    /// Where the compressed image lies, or would lie.
+    var imagePath: String { folder + "/bzImage" }
+
     mutating func relocate(to folder: String) {
         self.folder = folder
-        image = folder + "/bzImage"
+        image = Files.hasContent(imagePath) ? imagePath : nil
         vmlinux = folder + "/vmlinux"
         systemMap = folder + "/System.map"
         config = folder + "/config"
@@ -71,7 +88,7 @@ public struct KernelArtifact: Sendable, Codable, Equatable {
         self.release = release
         self.objectsCompiled = objectsCompiled
         self.inputs = inputs
-        (self.folder, image, vmlinux, systemMap, config) = ("", "", "", "", "")
+        (self.folder, vmlinux, systemMap, config) = ("", "", "", "")
         (modules, initramfsPacker, stackDecoder, buildLog) = ("", "", "", "")
         relocate(to: folder)
     }

@@ -129,33 +129,40 @@ public struct KernelBuilder: Sendable {
     ///
     /// - Throws: ``LabError``: `kernel-build-failed` and `config-dropped` (exit 2), `host-exhausted`, `disk-full`,
     ///   `path-unbuildable`, `tool-missing` and others.
-    public func build(_ input: KernelInput, _ config: ConfigRequest) async throws -> KernelArtifact {
+    public func build(
+        _ input: KernelInput, _ config: ConfigRequest, image: ImageNeed = .always
+    ) async throws -> KernelArtifact {
         try checkPaths()
         let toolchain = try await Toolchain.detect(environment: environment, runner: runner)
         let signature = self.signature(input, config, toolchain)
         let folder = try cache.path("artifacts", signature.digest.hexadecimal)
-        if let artifact = KernelArtifact.load(from: folder) {
+        if let artifact = KernelArtifact.load(from: folder), artifact.satisfies(image) {
             cache.markUsed(folder)
             return artifact
         }
 
         return try await sources.worktree(for: input.base).withCheckout(of: input.commit) { source in
             // Another hmmlab may have built the very same kernel while this one waited for the worktree.
-            if let artifact = KernelArtifact.load(from: folder) { return artifact }
+            let before = KernelArtifact.load(from: folder)
+            if let before, before.satisfies(image) { return before }
             // A cold object folder with line numbers takes about 1.5 GiB, the artifact 200 MiB.
             try Files.requireSpace(3 << 30, at: source, for: "building a kernel")
             let tree = ObjectTree(builder: self, input: input, config: config, toolchain: toolchain, source: source)
-            return try await tree.build(signature: signature, final: folder)
+            if let before { return try await tree.addImage(to: before) }
+            return try await tree.build(signature: signature, final: folder, image: image)
         }
     }
 
     /// The kernel for an input and a configuration if it is in the cache.
     ///
     /// - Throws: ``LabError`` if the toolchain cannot be asked who it is.
-    public func cached(_ input: KernelInput, _ config: ConfigRequest) async throws -> KernelArtifact? {
+    public func cached(
+        _ input: KernelInput, _ config: ConfigRequest, image: ImageNeed = .always
+    ) async throws -> KernelArtifact? {
         let toolchain = try await Toolchain.detect(environment: environment, runner: runner)
-        return KernelArtifact.load(
+        let artifact = KernelArtifact.load(
             from: try cache.path("artifacts", signature(input, config, toolchain).digest.hexadecimal))
+        return artifact.flatMap { $0.satisfies(image) ? $0 : nil }
     }
 
     func signature(_ input: KernelInput, _ config: ConfigRequest, _ toolchain: Toolchain) -> Signature {

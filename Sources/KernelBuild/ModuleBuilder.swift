@@ -98,7 +98,7 @@ extension ObjectTree {
     ///
     /// - Returns: the modules' paths, in the order of their names; gone with the next call.
     func buildModules(from folder: String, _ sources: [String]) async throws -> [String] {
-        if try await !isBuilt() { try await makeKernel() }
+        if try await !isBuilt() { try await makeKernel(.unlessPVH) }
         builder.progress(.step("Building hmmlab's modules"))
         let place = try copyModules(from: folder, sources, to: ModuleBuilder.folder) + "/modules"
         let output = try await builder.runner.run(makeCommand(["M=" + place, "modules"]))

@@ -78,7 +78,7 @@ extension ModuleBuilder {
 
 extension ObjectTree {
     func checkModules(from folder: String, _ sources: [String]) async throws -> [StyleCheck] {
-        if try await !isBuilt() { try await makeKernel() }
+        if try await !isBuilt() { try await makeKernel(.unlessPVH) }
         let copy = try copyModules(from: folder, sources, to: "hmmlab-check")
         defer { try? FileManager.default.removeItem(atPath: copy) }
         let output = StyleOutput(folder: copy + "/")

@@ -34,12 +34,28 @@ struct ObjectTree: Sendable {
     /// Exists while make runs; its time says which objects an interrupted make may have left half written.
     private var runningMark: String { objects + "/.hmmlab-building" }
 
+    private var bootImage: String { objects + "/arch/x86/boot/bzImage" }
     private var log: String { objects + "/hmmlab-build.log" }
     private var state: State? { (try? Files.bytes(statePath)).flatMap { try? JSON.value(State.self, from: $0) } }
 
-    func build(signature: Signature, final: String) async throws -> KernelArtifact {
-        let compiled = try await makeKernel()
+    func build(signature: Signature, final: String, image: ImageNeed) async throws -> KernelArtifact {
+        let compiled = try await makeKernel(image)
         return try await collect(signature, final: final, compiled: compiled)
+    }
+
+    /// Makes the compressed image of a kernel that was built without it, and puts it beside the rest.
+    func addImage(to artifact: KernelArtifact) async throws -> KernelArtifact {
+        try await makeKernel(.always)
+        // Whoever looks meanwhile finds no image, or all of it.
+        let part = "\(artifact.imagePath).\(UUID().uuidString)"
+        try await builder.runner.check(Command("cp", ["--reflink=auto", bootImage, part]))
+        guard rename(part, artifact.imagePath) == 0 else {
+            throw LabError(
+                "file-unwritable", "\(artifact.imagePath) cannot be written", cause: String(cString: strerror(errno)))
+        }
+        var artifact = artifact
+        artifact.relocate(to: artifact.folder)
+        return artifact
     }
 
     /// Whether the objects are those of this commit and configuration, and whole.
@@ -51,11 +67,15 @@ struct ObjectTree: Sendable {
 
     /// Configures and compiles what is out of date; returns the number of objects that were compiled.
     @discardableResult
-    func makeKernel() async throws -> Int {
+    func makeKernel(_ image: ImageNeed) async throws -> Int {
         try await withConfiguration {
             let before = state
             builder.progress(.step("Building \(input.base.kernelVersion) (\(config.flavour))"))
-            let compiled = try await make(["bzImage", "modules"], expected: before?.objectsTotal)
+            let needsImage = image == .always || !KernelArtifact.hasPVHEntry(objects + "/.config")
+            // An older state's image must not be taken for this one's.
+            if !needsImage { try? FileManager.default.removeItem(atPath: bootImage) }
+            let compiled = try await make(
+                [needsImage ? "bzImage" : "vmlinux", "modules"], expected: before?.objectsTotal)
             try remember(objectsTotal: max(compiled, before?.objectsTotal ?? 0), built: true)
             return compiled
         }
@@ -328,8 +348,9 @@ struct ObjectTree: Sendable {
             for link in ["build", "source"] {
                 try? FileManager.default.removeItem(atPath: "\(artifact.modules)/lib/modules/\(release)/\(link)")
             }
-            for (from, to) in [
-                (objects + "/arch/x86/boot/bzImage", artifact.image), (objects + "/vmlinux", artifact.vmlinux),
+            let image = Files.exists(bootImage) ? [(bootImage, artifact.imagePath)] : []
+            for (from, to) in image + [
+                (objects + "/vmlinux", artifact.vmlinux),
                 (objects + "/System.map", artifact.systemMap), (objects + "/.config", artifact.config),
                 (objects + "/usr/gen_init_cpio", artifact.initramfsPacker),
                 (source + "/scripts/decode_stacktrace.sh", artifact.stackDecoder), (log, artifact.buildLog),

@@ -130,8 +130,8 @@ struct BisectionWork: Sendable {
             StateRun(state: proposal.state, purpose: proposal.purpose, outcome: .clean), kernel, name)
         do {
             let plan = try await lab.plan(kernel)
-            let isCached = try await lab.builder.cached(plan.input, plan.config) != nil
-            let artifact = try await lab.builder.build(plan.input, plan.config)
+            let isCached = try await lab.builder.cached(plan.input, plan.config, image: imageNeed) != nil
+            let artifact = try await lab.builder.build(plan.input, plan.config, image: imageNeed)
             prepared.run.kernel = try identity(of: artifact)
             prepared.kernel.pinned = plan.input
             if !isCached { prepared.run.buildSeconds = (ContinuousClock.now - start) / .seconds(1) }
@@ -198,12 +198,19 @@ struct BisectionWork: Sendable {
         }
     }
 
+    /// A search for what does not build is about all of it.
+    private var imageNeed: ImageNeed {
+        if case .build = run { return .always }
+        // A machine that is not there is told by whoever boots it.
+        return (try? lab.machine(selection.guest).imageNeed) ?? .always
+    }
+
     private func isBuilt(_ state: Int) async -> Bool {
         // A state whose source is not at hand would have to be fetched just to know.
         guard range.states[state].pinned != nil, let plan = try? await lab.plan(range.states[state]) else {
             return false
         }
-        return (try? await lab.builder.cached(plan.input, plan.config)) != nil
+        return (try? await lab.builder.cached(plan.input, plan.config, image: imageNeed)) != nil
     }
 
     // MARK: - Without the culprit

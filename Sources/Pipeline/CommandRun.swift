@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import GuestProtocol
 import HarnessCore
+import KernelBuild
 import KernelLog
 import ProcessRunner
 import QEMU
@@ -91,7 +92,7 @@ extension Lab {
         _ kernel: KernelSelection, _ guest: GuestSelection, place: String? = nil
     ) async throws -> GuestBoots {
         let machine = try machine(guest)
-        let kernel = try await prepare(kernel)
+        let kernel = try await prepare(kernel, image: machine.imageNeed)
         let modules = try await modules(of: guest.driver, for: kernel)
         let image = try await image(for: kernel, externalModules: modules, kselftest: nil)
         return try await GuestBoots(
@@ -106,6 +107,11 @@ extension Lab {
         try ProcessRunner.require(machine.emulator)
         return machine
     }
+}
+
+extension MachineDescription {
+    /// Whether the machine can do without the compressed image.
+    var imageNeed: ImageNeed { bootMethod == .pvh ? .unlessPVH : .always }
 }
 
 extension GuestBoots {

@@ -94,9 +94,11 @@ public struct Lab: Sendable {
     /// Fetches, patches, configures and builds what is not there yet.
     ///
     /// - Throws: ``LabError`` with exit code 2 if a patch does not apply or the kernel does not build; many others.
-    public func prepare(_ selection: KernelSelection) async throws -> PreparedKernel {
+    public func prepare(
+        _ selection: KernelSelection, image: ImageNeed = .always
+    ) async throws -> PreparedKernel {
         let plan = try await plan(selection)
-        let artifact = try await builder.build(plan.input, plan.config)
+        let artifact = try await builder.build(plan.input, plan.config, image: image)
         return PreparedKernel(
             base: plan.input.base, series: plan.series, artifact: artifact, input: plan.input, config: plan.config)
     }

@@ -81,7 +81,7 @@ extension Lab {
         }
         let known = try KnownOutcomes(path: installation.expectations)
         let machine = try machine(selection.guest)
-        let kernel = try await prepare(selection.kernel)
+        let kernel = try await prepare(selection.kernel, image: machine.imageNeed)
         var tests = catalog.own.filter { wanted.contains($0.suite) }
         var kselftest: KselftestProgram?
         if wanted.contains(SuiteCatalog.kselftest) {
@@ -206,17 +206,22 @@ struct GuestBoots: Sendable {
         self.folder = folder
         self.host = host
         accelerator = try await AcceleratorProbe(host: host, cache: lab.cache).accelerator(
-            selection.accelerator, machine: machine, kernel: Self.image(of: kernel, machine), progress: lab.progress)
+            selection.accelerator, machine: machine, kernel: try Self.image(of: kernel, machine), progress: lab.progress
+        )
     }
 
-    static func image(of kernel: PreparedKernel, _ machine: MachineDescription) -> String {
+    static func image(of kernel: PreparedKernel, _ machine: MachineDescription) throws -> String {
         // A configuration of the person's own may lack the entry point.
-        machine.bootMethod == .pvh && kernel.artifact.hasPVHEntry ? kernel.artifact.vmlinux : kernel.artifact.image
+        if machine.bootMethod == .pvh && kernel.artifact.hasPVHEntry { return kernel.artifact.vmlinux }
+        guard let image = kernel.artifact.image else {
+            throw LabError("artifact-incomplete", "The kernel in \(kernel.artifact.folder) has no bzImage")
+        }
+        return image
     }
 
     func request(_ index: Int, hasShell: Bool = false) throws -> BootRequest {
         BootRequest(
-            machine: machine, kernel: Self.image(of: kernel, machine), initrd: image, append: selection.append,
+            machine: machine, kernel: try Self.image(of: kernel, machine), initrd: image, append: selection.append,
             cpus: selection.cpus, memoryMiB: selection.memoryMiB, accelerator: accelerator,
             runFolder: try folder.boot(index), hasShell: hasShell)
     }

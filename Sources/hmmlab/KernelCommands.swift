@@ -27,7 +27,7 @@ struct BuildCommand: AsyncParsableCommand {
                     """
                     kernel    \(kernel.release), \(prepared.base.version)
                     signature \(kernel.signature)
-                    image     \(kernel.image)
+                    image     \(kernel.image ?? "not made")
                     vmlinux   \(kernel.vmlinux)
                     modules   \(kernel.modules)
                     config    \(kernel.config)
@@ -53,7 +53,7 @@ struct CheckModulesCommand: AsyncParsableCommand {
     func run() async throws {
         let terminal = Terminal(quiet: common.quiet)
         try await withLab(terminal, json: json) { lab in
-            let prepared = try await lab.prepare(try kernel.selection())
+            let prepared = try await lab.prepare(try kernel.selection(), image: .unlessPVH)
             let checks = try await lab.checkModules(on: prepared)
             terminal.clear()
             if let json { try json.write(Document(checks)) }

@@ -28,9 +28,11 @@ final class FakeKernel: Sendable {
         \t@echo CONFIG_TINY=y > $(O)/.config
         olddefconfig:
         \t@sh scripts/settle.sh $(O)
-        bzImage:
+        vmlinux:
         \t@echo '  CC      mm/hmm.o'
         \t@sh scripts/build.sh $(O)
+        bzImage: vmlinux
+        \t@cp $(O)/vmlinux $(O)/arch/x86/boot/bzImage
         modules:
         \t@if [ -n "$(M)" ]; then sh $(M)/Kbuild $(M) $(O); fi
         modules_install:
@@ -60,7 +62,7 @@ final class FakeKernel: Sendable {
             echo whole >"$o/mm/hmm.o"
         fi
         cat "$o/mm/hmm.o" >"$o/vmlinux"
-        for file in arch/x86/boot/bzImage System.map usr/gen_init_cpio; do echo x >"$o/$file"; done
+        for file in System.map usr/gen_init_cpio; do echo x >"$o/$file"; done
         echo 6.12.0 >"$o/include/config/kernel.release"
 
         """
@@ -99,8 +101,10 @@ final class FakeKernel: Sendable {
 
     /// Builds the tree as it is now.
     @discardableResult
-    func build(_ environment: [String: String] = [:], config: ConfigRequest? = nil) async throws -> KernelArtifact {
-        try await builder(environment).build(input(), config ?? Self.config())
+    func build(
+        _ environment: [String: String] = [:], config: ConfigRequest? = nil, image: ImageNeed = .always
+    ) async throws -> KernelArtifact {
+        try await builder(environment).build(input(), config ?? Self.config(), image: image)
     }
 
     /// Where its objects lie.

@@ -25,6 +25,27 @@ import Testing
         #expect(try await kernel.configurations() == 1)
     }
 
+    @Test func theCompressedImageIsMadeWhenItIsNeeded() async throws {
+        try kernel.write("Kconfig", "config PVH\n\tbool \"PVH\"\nconfig FOO\n\tbool \"Foo\"\n")
+        let pvh = try FakeKernel.config("CONFIG_PVH=y\n")
+        // What cannot be started without it has it in any case.
+        #expect(try await kernel.build(image: .unlessPVH).image != nil)
+        let without = try await kernel.build(config: pvh, image: .unlessPVH)
+        #expect(without.image == nil)
+        #expect(try await kernel.builder().cached(kernel.input(), pvh) == nil)
+        #expect(try await kernel.builder().cached(kernel.input(), pvh, image: .unlessPVH) == without)
+
+        let with = try await kernel.build(config: pvh)
+        let image = try #require(with.image)
+        #expect(try Files.text(image) == Files.text(with.vmlinux))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: with.folder).count { $0.hasPrefix("bzImage") } == 1)
+        #expect(with.signature == without.signature)
+        // Whoever does not need it takes the one that is there, and the next kernel does not inherit it.
+        #expect(try await kernel.build(config: pvh, image: .unlessPVH) == with)
+        try kernel.write("mm/hmm.c", "# changed\n")
+        #expect(try await kernel.build(config: pvh, image: .unlessPVH).image == nil)
+    }
+
     /// The other series leaves a configuration that the former one's notes do not describe.
     @Test func aConfigurationOfAFailedBuildIsNotTakenOver() async throws {
         try await kernel.build()

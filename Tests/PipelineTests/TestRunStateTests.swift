@@ -65,7 +65,7 @@ struct TestRunStateTests {
 
     /// A kernel that is only files enough to be asked for.
     private func kernel(in folder: String) throws -> PreparedKernel {
-        for name in ["bzImage", "image"] { try Files.write("", to: "\(folder)/\(name)") }
+        for name in ["bzImage", "image"] { try Files.write("x", to: "\(folder)/\(name)") }
         let base = Base(
             spec: try BaseSpec(parsing: "debian:6.12"), identifier: "debian-6.12", workspace: "debian-6.12",
             version: "6.12.117-1", kernelVersion: "6.12.117", commit: "", tree: "", origin: nil, importedAt: Date())
