@@ -151,6 +151,8 @@ public struct MirrorDevice: ~Copyable, Sendable {
         /// The next allocation for a page that moves fails, once: of device memory on the way to the device, of system
         /// memory on the way back.
         public static let failAllocation = Flags(rawValue: UInt64(hmm_dmirror_flag_fail_alloc))
+        /// The device maps the page that the kernel reports, also where the driver knows better; hmm_dmirror only.
+        public static let asReported = Flags(rawValue: UInt64(hmm_dmirror_flag_as_reported))
     }
 
     /// Sets this descriptor's flags and takes all others away.

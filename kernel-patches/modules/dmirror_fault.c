@@ -143,6 +143,7 @@ bool dmirror_is_addressable(struct page *page)
 static int install(struct dmirror *m, struct dmirror_step *step,
 		   struct dmirror_leaf *leaf, enum dmirror_fault how)
 {
+	bool as_reported = test_bit(ilog2(HMM_DMIRROR_FLAG_AS_REPORTED), &m->flags);
 	unsigned long addr, *pfn = step->pfns;
 	unsigned int index = dmirror_leaf_index(step->range.start);
 	unsigned long writable;
@@ -155,7 +156,7 @@ static int install(struct dmirror *m, struct dmirror_step *step,
 			ret = ret ?: how == DMIRROR_MAP_OURS ? -ENOENT : -EFAULT;
 			continue;
 		}
-		page = compat_hmm_page(*pfn, addr);
+		page = as_reported ? hmm_pfn_to_page(*pfn) : compat_hmm_page(*pfn, addr);
 		if (how == DMIRROR_MAP_OURS && !hmm_devmem_page_is_ours(m->device->dm, page)) {
 			ret = ret ?: -ENOENT;
 			continue;

@@ -124,6 +124,23 @@ let devmemContentsTests: [GuestTest] =
         expectEqual(try mirror.statistics().cpuFaults, 0, "a reset does")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
+    + onOwnDevice(
+        "devmem/thp-part-as-reported", "A range that begins inside of a huge page is reported with its own pages",
+        on: [.private], needs: [.thp]
+    ) { memory, mirror in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try mirror.take(buffer.range, seed: 1)
+        for (first, count) in [(1, 1), (3, 5), (437, 75), (0, 512)] {
+            // A descriptor that has not looked yet.
+            let other = try memory.open()
+            try other.setFlags(.asReported)
+            try other.expectReads(
+                buffer.range.pages(from: first, count: count), seed: 1, firstPage: first,
+                "the device reads \(count) pages from page \(first) on")
+        }
+        try buffer.range.expectPlace(.privateWritable, "no page moved for that")
+    }
     + onOwnDevice("devmem/invalidations", "The device counts why the CPU's page table changed") { _, mirror in
         let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
         try mirror.expectCounted(.migrate, reading: buffer.range, "moving pages is a change") {

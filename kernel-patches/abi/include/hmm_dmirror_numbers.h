@@ -35,6 +35,7 @@ static const unsigned long hmm_dmirror_ioctl_chunk_add = HMM_DMIRROR_CHUNK_ADD;
 static const unsigned long hmm_dmirror_ioctl_chunk_remove = HMM_DMIRROR_CHUNK_REMOVE;
 static const unsigned long hmm_dmirror_ioctl_unplug = HMM_DMIRROR_UNPLUG;
 static const unsigned long long hmm_dmirror_flag_fail_alloc = HMM_DMIRROR_FLAG_FAIL_ALLOC;
+static const unsigned long long hmm_dmirror_flag_as_reported = HMM_DMIRROR_FLAG_AS_REPORTED;
 static const unsigned int hmm_dmirror_state_lost = HMM_DMIRROR_STATE_LOST;
 static const unsigned int hmm_dmirror_state_unplugged = HMM_DMIRROR_STATE_UNPLUGGED;
 static const unsigned int hmm_dmirror_migrate_device = HMM_DMIRROR_MIGRATE_DEVICE;

@@ -100,6 +100,8 @@ struct hmm_dmirror_cmd {
  * the way back (MIGRATE_TO_SYS: ENOMEM).
  */
 #define HMM_DMIRROR_FLAG_FAIL_ALLOC	0x1ULL
+/* The device maps what the kernel reports, right or not; hmm_dmirror only. */
+#define HMM_DMIRROR_FLAG_AS_REPORTED	0x2ULL
 
 /*
  * One byte of SNAPSHOT. ERROR stands alone. Otherwise bits 4 to 7 name what backs
