@@ -134,6 +134,23 @@ let devmemFailureTests: [GuestTest] =
         }
     }
     + onOwnDevice(
+        "devmem/thp-fault-in-parts",
+        "A huge page that the CPU touches comes back in small pages when there is no memory for a huge one",
+        on: [.private], needs: [.thp]
+    ) { _, mirror in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try mirror.take(buffer.range, seed: 1)
+        let isWhole = try mirror.information().largePages > 1
+        _ = try mirror.statistics(reset: true)
+        if isWhole { try mirror.inject(Injection(failingAllocation: 1)) }
+        let page = buffer.range.page(300)
+        page.expectHolds(seed: 1, firstPage: 300, "the page has its contents")
+        expectEqual(try mirror.statistics().cpuFaults, 1, "the first fault brings it")
+        buffer.range.expectHolds(seed: 1, "the other pages have theirs")
+        try mirror.expectHeld(0, "nothing is left on the device")
+    }
+    + onOwnDevice(
         "devmem/copy-fails-there", "A page whose copy to the device fails stays where it was, and its neighbours move"
     ) { memory, mirror in
         let buffer = try MappedBuffer.filled(pages: span, seed: 1)
