@@ -24,6 +24,17 @@ public struct DeviceInformation: Sendable, Hashable {
         public static let unplugged = State(rawValue: hmm_dmirror_state_unplugged)
     }
 
+    /// What not every kernel lets a device do.
+    public struct Abilities: OptionSet, Sendable, Hashable {
+        /// The bits.
+        public let rawValue: UInt64
+        /// Makes a set from its bits.
+        public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        /// Pages whose contents are lost can be given up, which our series `errors` adds to the kernel.
+        public static let loseContents = Abilities(rawValue: UInt64(hmm_dmirror_can_lose_contents))
+    }
+
     /// The version of the interface.
     public let version: Int
     /// The kind of memory; nil for one that this program does not know.
@@ -50,9 +61,13 @@ public struct DeviceInformation: Sendable, Hashable {
     public let largePages: Int
     /// The memory of this descriptor's device page table in bytes.
     public let tableBytes: Int
+    /// What this kernel lets the device do.
+    public let abilities: Abilities
+    /// The pages with a memory error that nobody uses, or will.
+    public let badPages: Int
 
     /// The pages in use.
-    public var usedPages: Int { pages - freePages }
+    public var usedPages: Int { pages - freePages - badPages }
 
     init(_ info: hmm_dmirror_info) {
         version = Int(info.version)
@@ -68,6 +83,8 @@ public struct DeviceInformation: Sendable, Hashable {
         pageSize = Int(info.page_size)
         largePages = Int(info.large_pages)
         tableBytes = Int(clamping: info.table_bytes)
+        abilities = Abilities(rawValue: info.abilities)
+        badPages = Int(clamping: info.bad_pages)
     }
 }
 

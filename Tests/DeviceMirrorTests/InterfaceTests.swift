@@ -34,7 +34,7 @@ struct InterfaceTests {
 
     @Test("Each of our own arguments begins with its size and flags, and its number says the same size")
     func ownRequests() {
-        check(hmm_dmirror_info.self, \.size, \.flags, hmm_dmirror_ioctl_info, number: 0x20, bytes: 88)
+        check(hmm_dmirror_info.self, \.size, \.flags, hmm_dmirror_ioctl_info, number: 0x20, bytes: 104)
         check(hmm_dmirror_migrate.self, \.size, \.flags, hmm_dmirror_ioctl_migrate2, number: 0x21, bytes: 160)
         check(hmm_dmirror_evict.self, \.size, \.flags, hmm_dmirror_ioctl_evict, number: 0x22, bytes: 40)
         check(hmm_dmirror_inject.self, \.size, \.flags, hmm_dmirror_ioctl_inject, number: 0x23, bytes: 40)

@@ -42,6 +42,17 @@ static void block_take(struct hmm_devmem *dm, struct hmm_devmem_block *block,
 	dm->allocated += n;
 }
 
+/* Takes a page that nobody uses out of service, until its chunk has gone. */
+static void block_set_bad(struct hmm_devmem *dm, struct hmm_devmem_block *block,
+			  unsigned int bit)
+{
+	lockdep_assert_held(&dm->lock);
+	set_bit(bit, block->used);
+	block->chunk->nr_bad++;
+	if (!block->chunk->retired)
+		dm->nr_bad++;
+}
+
 /* Prepares the blocks of a new chunk: all free, in no list. */
 void devmem_blocks_init(struct hmm_devmem_chunk *chunk)
 {
@@ -66,7 +77,8 @@ void devmem_blocks_publish(struct hmm_devmem_chunk *chunk)
 	for (i = n; i-- > 0;)
 		block_link(dm, &chunk->blocks[i]);
 	dm->nr_pages += chunk->nr_pages;
-	dm->nr_free += chunk->nr_pages - chunk->nr_used;
+	dm->nr_free += chunk->nr_pages - chunk->nr_used - chunk->nr_bad;
+	dm->nr_bad += chunk->nr_bad;
 	dm->nr_chunks++;
 	spin_unlock_irq(&dm->lock);
 }
@@ -82,7 +94,8 @@ void devmem_blocks_retire(struct hmm_devmem_chunk *chunk)
 	for (i = 0; i < n; i++)
 		block_link(dm, &chunk->blocks[i]);
 	dm->nr_pages -= chunk->nr_pages;
-	dm->nr_free -= chunk->nr_pages - chunk->nr_used;
+	dm->nr_free -= chunk->nr_pages - chunk->nr_used - chunk->nr_bad;
+	dm->nr_bad -= chunk->nr_bad;
 	dm->nr_chunks--;
 	spin_unlock_irq(&dm->lock);
 }
@@ -115,6 +128,12 @@ unsigned int devmem_alloc_pages(struct hmm_devmem *dm, struct page **pages,
 		for_each_clear_bit(bit, block->used, HMM_DEVMEM_BLOCK_PAGES) {
 			if (got == n)
 				break;
+			if (unlikely(PageHWPoison(block_page(block, bit)))) {
+				block_set_bad(dm, block, bit);
+				block->nr_free--;
+				dm->nr_free--;
+				continue;
+			}
 			block_take(dm, block, bit, 1);
 			pages[got++] = block_page(block, bit);
 		}
@@ -163,15 +182,21 @@ void devmem_return_page(struct page *page, unsigned int order)
 	WARN_ON_ONCE(!test_bit(bit, block->used));
 	bitmap_clear(block->used, bit, n);
 	bitmap_clear(block->live, bit, n);
-	block->nr_free += n;
 	chunk->nr_used -= n;
 	dm->freed += n;
+	/* Only small pages, those of coherent memory, get the flag. */
+	if (unlikely(!order && PageHWPoison(page))) {
+		block_set_bad(dm, block, bit);
+		goto unlock;
+	}
+	block->nr_free += n;
 	if (!chunk->retired) {
 		dm->nr_free += n;
 		/* The lists change only when the block's kind does. */
 		if (block->nr_free == n || block->nr_free == HMM_DEVMEM_BLOCK_PAGES)
 			block_link(dm, block);
 	}
+unlock:
 	spin_unlock_irqrestore(&dm->lock, flags);
 }
 

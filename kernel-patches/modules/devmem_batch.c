@@ -44,6 +44,7 @@ void devmem_batch_reset(struct devmem_batch *batch)
 {
 	batch->nr_copies = 0;
 	batch->nr_clears = 0;
+	batch->torn = false;
 	if (batch->results)
 		memset(batch->results, HMM_DEVMEM_SKIPPED, batch->max);
 }
@@ -86,9 +87,11 @@ void devmem_batch_drop(struct devmem_batch *batch, unsigned int index)
 }
 
 /* The contents of a source are lost: the core is told that instead of a destination. */
-void devmem_batch_lose(struct devmem_batch *batch, unsigned int index)
+void devmem_batch_lose(struct devmem_batch *batch, unsigned int index, unsigned int order)
 {
 	batch->dst[index] = COMPAT_PFN_ERROR;
+	if (COMPAT_CONTENTS_LOST && order)
+		batch->dst[index] |= COMPAT_PFN_COMPOUND;
 }
 
 static void drop_failed(struct devmem_batch *batch, struct hmm_devmem_copy *pieces,
@@ -105,8 +108,13 @@ static void drop_failed(struct devmem_batch *batch, struct hmm_devmem_copy *piec
 							  : HMM_DEVMEM_COPY_FAILED,
 			       1U << pieces[i].order);
 		devmem_batch_drop(batch, pieces[i].index);
-		if (pieces[i].error == -EHWPOISON && direction == HMM_DEVMEM_TO_SYSTEM)
-			devmem_batch_lose(batch, pieces[i].index);
+		if (pieces[i].error != -EHWPOISON || direction != HMM_DEVMEM_TO_SYSTEM)
+			continue;
+		/* Which pages of a large folio it is, and which not, is to be asked. */
+		if (pieces[i].order)
+			batch->torn = true;
+		else
+			devmem_batch_lose(batch, pieces[i].index, 0);
 	}
 }
 

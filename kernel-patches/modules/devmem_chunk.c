@@ -152,6 +152,7 @@ void hmm_devmem_get_usage(struct hmm_devmem *dm, struct hmm_devmem_usage *usage)
 	usage->chunks = dm->nr_chunks;
 	usage->pages = dm->nr_pages;
 	usage->free_pages = dm->nr_free;
+	usage->bad_pages = dm->nr_bad;
 	usage->allocated = dm->allocated;
 	usage->freed = dm->freed;
 	spin_unlock_irq(&dm->lock);

@@ -21,6 +21,34 @@ static struct folio *alloc_for(struct hmm_devmem *dm, unsigned int order)
 }
 
 /*
+ * The device has lost a part of the large folio that is all of a run: its other
+ * pages leave it one by one. The core, which has unmapped the folio, splits it.
+ */
+static void evict_in_parts(struct hmm_devmem *dm, struct devmem_batch *batch)
+{
+	struct page *src = migrate_pfn_to_page(batch->src[0]);
+	struct folio *folio;
+	unsigned int i;
+
+	devmem_batch_reset(batch);
+	for (i = 0; i < HMM_DEVMEM_BLOCK_PAGES; i++) {
+		folio = alloc_for(dm, 0);
+		if (!folio)
+			break;
+		folio_lock(folio);
+		devmem_batch_copy(batch, i, folio_page(folio, 0), src + i, 0);
+	}
+	if (i == HMM_DEVMEM_BLOCK_PAGES) {
+		devmem_batch_run(dm, batch, HMM_DEVMEM_TO_SYSTEM);
+		return;
+	}
+	/* Nothing of it moves. */
+	batch->nr_copies = 0;
+	while (i-- > 0)
+		devmem_batch_drop(batch, i);
+}
+
+/*
  * Moves a run of live pages within one block; returns how many went. The core
  * takes every page that has a reference, also one whose contents have moved on
  * and that somebody still holds for a moment: it stays.
@@ -42,7 +70,7 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 			continue;
 		order = folio_order(page_folio(src));
 		if (hmm_devmem_is_gone(dm)) {
-			devmem_batch_lose(batch, i);
+			devmem_batch_lose(batch, i, order);
 			continue;
 		}
 		folio = alloc_for(dm, order);
@@ -52,6 +80,8 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 		devmem_batch_copy(batch, i, folio_page(folio, 0), src, order);
 	}
 	devmem_batch_run(dm, batch, HMM_DEVMEM_TO_SYSTEM);
+	if (batch->torn)
+		evict_in_parts(dm, batch);
 	migrate_device_pages(batch->src, batch->dst, n);
 	devmem_update_live(dm, batch->src, batch->dst, n, HMM_DEVMEM_TO_SYSTEM);
 	for (i = 0; i < n; i++)

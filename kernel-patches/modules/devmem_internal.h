@@ -17,7 +17,8 @@
  *	list (list_empty()) when none is or the chunk is retired
  * @chunk: whose it is
  * @nr_free: number of zero bits in @used
- * @used: one bit for each page that is handed out
+ * @used: one bit for each page that is handed out, and for each that is not any more
+ *	because of a memory error
  * @live: one bit for each of those that holds somebody's memory: since the core
  *	has mapped it, until its contents have moved on. A page that is used but
  *	not live waits for its last reference only, and must not be moved: there
@@ -56,12 +57,13 @@ struct hmm_devmem_block {
  *	holds are waited for.
  * @chunks: all chunks, in the order they were added
  * @next_serial: number of the next chunk
- * @lock: protects everything below, the blocks, and nr_used and retired of the
+ * @lock: protects everything below, the blocks, and nr_used, nr_bad and retired of the
  *	chunks
  * @partial: blocks with some free pages
  * @empty: blocks with all pages free
  * @nr_pages: pages in all chunks that are not retired
  * @nr_free: free pages among those
+ * @nr_bad: pages among those with a memory error and without a user
  * @nr_chunks: number of chunks that are not retired
  * @allocated: see struct hmm_devmem_usage
  * @freed: see struct hmm_devmem_usage
@@ -88,6 +90,7 @@ struct hmm_devmem {
 	struct list_head empty;
 	unsigned long nr_pages;
 	unsigned long nr_free;
+	unsigned long nr_bad;
 	unsigned long nr_chunks;
 	u64 allocated;
 	u64 freed;
@@ -104,6 +107,7 @@ extern struct srcu_struct devmem_srcu;
  * @max: room in each of the arrays
  * @nr_copies: copies in @pieces
  * @nr_clears: clears in @pieces
+ * @torn: the device has lost a part of a large folio, which is to be copied page by page
  * @large: system folio that the last round did not need, or NULL
  */
 struct devmem_batch {
@@ -114,6 +118,7 @@ struct devmem_batch {
 	unsigned int max;
 	unsigned int nr_copies;
 	unsigned int nr_clears;
+	bool torn;
 	struct folio *large;
 };
 
@@ -158,7 +163,7 @@ void devmem_batch_clear(struct devmem_batch *batch, unsigned int index,
 void devmem_batch_run(struct hmm_devmem *dm, struct devmem_batch *batch,
 		      enum hmm_devmem_direction direction);
 void devmem_batch_drop(struct devmem_batch *batch, unsigned int index);
-void devmem_batch_lose(struct devmem_batch *batch, unsigned int index);
+void devmem_batch_lose(struct devmem_batch *batch, unsigned int index, unsigned int order);
 
 /* devmem_fault.c */
 vm_fault_t devmem_fault(struct vm_fault *vmf);

@@ -55,7 +55,7 @@ static unsigned long finish(struct hmm_devmem *dm, struct migrate_vma *args,
 	migrate_vma_pages(args);
 	devmem_update_live(dm, batch->src, batch->dst, args->npages, direction);
 	for (i = 0; i < args->npages; i += 1UL << order) {
-		order = 0;
+		order = batch->dst[i] & COMPAT_PFN_COMPOUND ? HMM_DEVMEM_BLOCK_ORDER : 0;
 		if (!batch->dst[i])
 			continue;
 		if (!migrate_pfn_to_page(batch->dst[i])) {
@@ -64,8 +64,6 @@ static unsigned long finish(struct hmm_devmem *dm, struct migrate_vma *args,
 								       : HMM_DEVMEM_COPY_FAILED);
 			continue;
 		}
-		if (batch->dst[i] & COMPAT_PFN_COMPOUND)
-			order = HMM_DEVMEM_BLOCK_ORDER;
 		if (batch->src[i] & MIGRATE_PFN_MIGRATE) {
 			set_result(batch, i, order, HMM_DEVMEM_MOVED);
 			moved += 1UL << order;
@@ -166,7 +164,7 @@ static int receive_small(struct hmm_devmem *dm, struct migrate_vma *args,
 		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
 		if (hmm_devmem_is_gone(dm)) {
-			devmem_batch_lose(batch, i);
+			devmem_batch_lose(batch, i, 0);
 			continue;
 		}
 		dst = NULL;
@@ -194,14 +192,27 @@ undo:
 	return -ENOMEM;
 }
 
-/*
- * One round from the device. Returns the number of pages that moved, or an
- * error: -ENOMEM moves nothing, because who needs one page of a range to be in
- * system memory mostly needs all. args->fault_page may be set.
- */
-int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
-			  struct devmem_batch *batch, void *cookie)
+/* The large folio that is all of a round leaves the device whole, or is given up. */
+static void receive_large(struct devmem_batch *batch, bool gone)
 {
+	struct page *src = migrate_pfn_to_page(batch->src[0]);
+
+	if (!src || !(batch->src[0] & MIGRATE_PFN_MIGRATE))
+		return;
+	if (gone) {
+		devmem_batch_lose(batch, 0, HMM_DEVMEM_BLOCK_ORDER);
+		return;
+	}
+	folio_lock(batch->large);
+	devmem_batch_copy(batch, 0, folio_page(batch->large, 0), src, HMM_DEVMEM_BLOCK_ORDER);
+	batch->large = NULL;
+}
+
+/* One attempt at a round from the device, @whole: with a large folio left whole. */
+static int try_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
+			 struct devmem_batch *batch, bool whole, void *cookie)
+{
+	bool gone = hmm_devmem_is_gone(dm);
 	unsigned int nofs;
 	int ret, err = 0;
 
@@ -211,34 +222,44 @@ int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
 	args->pgmap_owner = dm;
 	args->flags = dm->type == MEMORY_DEVICE_PRIVATE ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE
 							: MIGRATE_VMA_SELECT_DEVICE_COHERENT;
-	if (wants_large(dm, args->vma, args->start, args->end, cookie) &&
-	    READ_ONCE(dm->had_large)) {
-		if (!batch->large)
-			batch->large = compat_vma_alloc_large(args->vma, args->start,
-							      HMM_DEVMEM_BLOCK_ORDER);
-		if (batch->large)
-			args->flags |= COMPAT_SELECT_COMPOUND;
-	}
+	whole = whole && READ_ONCE(dm->had_large);
+	if (whole && !gone && !batch->large)
+		batch->large = compat_vma_alloc_large(args->vma, args->start,
+						      HMM_DEVMEM_BLOCK_ORDER);
+	whole = whole && (gone || batch->large);
+	if (whole)
+		args->flags |= COMPAT_SELECT_COMPOUND;
 
 	nofs = memalloc_nofs_save();
 	ret = migrate_vma_setup(args);
 	if (!ret && args->cpages) {
-		if (batch->large && (batch->src[0] & COMPAT_PFN_COMPOUND)) {
-			if (batch->src[0] & MIGRATE_PFN_MIGRATE) {
-				folio_lock(batch->large);
-				devmem_batch_copy(batch, 0, folio_page(batch->large, 0),
-						  migrate_pfn_to_page(batch->src[0]),
-						  HMM_DEVMEM_BLOCK_ORDER);
-				batch->large = NULL;
-			}
-		} else {
+		if (whole && (batch->src[0] & COMPAT_PFN_COMPOUND))
+			receive_large(batch, gone);
+		else
 			err = receive_small(dm, args, batch, cookie);
-		}
 		devmem_batch_run(dm, batch, HMM_DEVMEM_TO_SYSTEM);
 		ret = finish(dm, args, batch, HMM_DEVMEM_TO_SYSTEM);
 	}
 	memalloc_nofs_restore(nofs);
 	return err ?: ret;
+}
+
+/*
+ * One round from the device. Returns the number of pages that moved, or an
+ * error: -ENOMEM moves nothing, because who needs one page of a range to be in
+ * system memory mostly needs all. args->fault_page may be set.
+ */
+int devmem_move_to_system(struct hmm_devmem *dm, struct migrate_vma *args,
+			  struct devmem_batch *batch, void *cookie)
+{
+	bool whole = wants_large(dm, args->vma, args->start, args->end, cookie);
+	int ret;
+
+	ret = try_to_system(dm, args, batch, whole, cookie);
+	/* It is back where it was, and the core splits it now before it is unmapped. */
+	if (batch->torn)
+		ret = try_to_system(dm, args, batch, false, cookie);
+	return ret;
 }
 
 static int round_to_system(struct hmm_devmem *dm, struct hmm_devmem_request *req,

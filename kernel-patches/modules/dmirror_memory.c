@@ -6,6 +6,7 @@
  * device page from its first use until its chunk goes: as in a real device,
  * what was in a page stays there until something else is written.
  */
+#include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/ktime.h>
@@ -22,10 +23,12 @@ static struct dmirror_device *device_of(struct hmm_devmem *dm)
 /**
  * struct dmirror_chunk - what the driver keeps for a chunk
  * @backing: the system page behind each private page; NULL for coherent memory
+ * @lost: a bit for each page whose contents are lost, until something is written there
  * @entries: for each page, how many entries the device's page tables have for it
  */
 struct dmirror_chunk {
 	struct page **backing;
+	unsigned long *lost;
 	atomic_t entries[];
 };
 
@@ -35,6 +38,22 @@ static struct page **backing_slot(struct page *page)
 	struct dmirror_chunk *own = chunk->private;
 
 	return &own->backing[page_to_pfn(page) - chunk->first_pfn];
+}
+
+static void set_contents_lost(struct page *page, bool lost)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	struct dmirror_chunk *own = chunk->private;
+
+	assign_bit(page_to_pfn(page) - chunk->first_pfn, own->lost, lost);
+}
+
+static bool contents_are_lost(struct page *page)
+{
+	struct hmm_devmem_chunk *chunk = hmm_devmem_page_chunk(page);
+	struct dmirror_chunk *own = chunk->private;
+
+	return test_bit(page_to_pfn(page) - chunk->first_pfn, own->lost);
 }
 
 static atomic_t *entries_of(struct page *page)
@@ -62,6 +81,7 @@ static struct page *backing_make(struct page *page)
 {
 	struct page **slot;
 
+	set_contents_lost(page, false);
 	if (!is_device_private_page(page))
 		return page;
 	slot = backing_slot(page);
@@ -77,15 +97,22 @@ static int chunk_init(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 	own = kvzalloc(struct_size(own, entries, chunk->nr_pages), GFP_KERNEL);
 	if (!own)
 		return -ENOMEM;
+	own->lost = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
+	if (!own->lost)
+		goto free_own;
 	if (chunk->pagemap.type == MEMORY_DEVICE_PRIVATE) {
 		own->backing = kvcalloc(chunk->nr_pages, sizeof(*own->backing), GFP_KERNEL);
-		if (!own->backing) {
-			kvfree(own);
-			return -ENOMEM;
-		}
+		if (!own->backing)
+			goto free_lost;
 	}
 	chunk->private = own;
 	return 0;
+
+free_lost:
+	bitmap_free(own->lost);
+free_own:
+	kvfree(own);
+	return -ENOMEM;
 }
 
 static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
@@ -97,6 +124,7 @@ static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 		if (own->backing[i])
 			__free_page(own->backing[i]);
 	kvfree(own->backing);
+	bitmap_free(own->lost);
 	kvfree(own);
 	chunk->private = NULL;
 }
@@ -104,14 +132,19 @@ static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 static int copy_page_pair(struct dmirror_device *device, struct page *dst, struct page *src,
 			  enum hmm_devmem_direction direction)
 {
-	if (dmirror_is_nth(&device->copy_nth))
-		return direction == HMM_DEVMEM_TO_SYSTEM &&
-		       READ_ONCE(device->inject_flags) & HMM_DMIRROR_INJECT_CONTENTS_LOST
-		       ? -EHWPOISON : -EIO;
-	if (direction == HMM_DEVMEM_TO_DEVICE)
+	if (dmirror_is_nth(&device->copy_nth)) {
+		if (direction == HMM_DEVMEM_TO_DEVICE ||
+		    !(READ_ONCE(device->inject_flags) & HMM_DMIRROR_INJECT_CONTENTS_LOST))
+			return -EIO;
+		set_contents_lost(src, true);
+	}
+	if (direction == HMM_DEVMEM_TO_DEVICE) {
 		dst = backing_make(dst);
-	else
+	} else {
+		if (contents_are_lost(src))
+			return -EHWPOISON;
 		src = dmirror_backing(src);
+	}
 	if (!dst)
 		return -ENOMEM;
 	copy_highpage(dst, src);

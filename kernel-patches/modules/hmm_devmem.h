@@ -8,7 +8,9 @@
  * migrate_vma_*(), migrate_device_*()), answers the CPU's faults, and gets every
  * page back before memory is taken away. The driver brings three functions that
  * only it can write: copy, clear and, if its hardware caches translations by
- * device page, invalidate. Each is called with a whole batch.
+ * device page, invalidate. Each is called with a whole batch. A page with a memory
+ * error (PG_hwpoison, which the core sets whether it is used or not) is not handed
+ * out again until its chunk has been removed.
  *
  * Locks, from the outside in:
  *
@@ -53,7 +55,9 @@ struct hmm_devmem;
  * @order: PAGE_SIZE << order bytes are contiguous on both sides
  * @error: (out) 0, or why this piece failed: its pages then stay where they are.
  *	-EHWPOISON: the contents of a device page are lost; where the kernel can
- *	(HMM_DEVMEM_CAN_LOSE), it is taken from the device and its users get SIGBUS
+ *	(HMM_DEVMEM_CAN_LOSE), it is taken from the device and its users get SIGBUS.
+ *	Of a large piece it is one page at least: all of them are copied again, one by
+ *	one, and the driver says the same of the same pages
  * @index: the library's
  */
 struct hmm_devmem_copy {
@@ -94,6 +98,7 @@ struct hmm_devmem_chunk {
 	u64 serial;
 	unsigned int removers;
 	unsigned long nr_used;
+	unsigned long nr_bad;
 	bool retired;
 	struct hmm_devmem_block *blocks;
 
@@ -176,6 +181,7 @@ struct hmm_devmem_request {
  * @chunks: chunks
  * @pages: pages in them
  * @free_pages: pages nobody uses
+ * @bad_pages: pages with a memory error that nobody uses, or will
  * @allocated: pages ever handed out
  * @freed: pages ever given back; equals @allocated when nothing is in use
  */
@@ -183,6 +189,7 @@ struct hmm_devmem_usage {
 	unsigned long chunks;
 	unsigned long pages;
 	unsigned long free_pages;
+	unsigned long bad_pages;
 	u64 allocated;
 	u64 freed;
 };

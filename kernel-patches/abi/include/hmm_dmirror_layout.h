@@ -21,7 +21,7 @@ static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, npages) == 16, "npages"
 static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, cpages) == 24, "cpages");
 static_assert(__builtin_offsetof(struct hmm_dmirror_cmd, faults) == 32, "faults");
 
-static_assert(sizeof(struct hmm_dmirror_info) == 88, "no padding");
+static_assert(sizeof(struct hmm_dmirror_info) == 104, "no padding");
 static_assert(__builtin_offsetof(struct hmm_dmirror_info, version) == 8, "version");
 static_assert(__builtin_offsetof(struct hmm_dmirror_info, type) == 12, "type");
 static_assert(__builtin_offsetof(struct hmm_dmirror_info, unit) == 16, "unit");
@@ -35,6 +35,8 @@ static_assert(__builtin_offsetof(struct hmm_dmirror_info, freed) == 64, "freed")
 static_assert(__builtin_offsetof(struct hmm_dmirror_info, page_size) == 72, "page_size");
 static_assert(__builtin_offsetof(struct hmm_dmirror_info, large_pages) == 76, "large_pages");
 static_assert(__builtin_offsetof(struct hmm_dmirror_info, table_bytes) == 80, "table_bytes");
+static_assert(__builtin_offsetof(struct hmm_dmirror_info, abilities) == 88, "abilities");
+static_assert(__builtin_offsetof(struct hmm_dmirror_info, bad_pages) == 96, "bad_pages");
 
 static_assert(sizeof(struct hmm_dmirror_migrate) == 160, "no padding");
 static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, addr) == 8, "addr");

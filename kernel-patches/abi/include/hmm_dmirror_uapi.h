@@ -153,12 +153,15 @@ struct hmm_dmirror_info {
 	__u32 page_size;	/* (out) bytes */
 	__u32 large_pages;	/* (out) pages in a large folio, 1: the device has none */
 	__u64 table_bytes;	/* (out) memory of this descriptor's device page table */
+	__u64 abilities;	/* (out) set of HMM_DMIRROR_CAN_*: not every kernel can */
+	__u64 bad_pages;	/* (out) pages with a memory error that are not handed out */
 };
 
 #define HMM_DMIRROR_INFO		_IOWR('H', 0x20, struct hmm_dmirror_info)
 #define HMM_DMIRROR_VERSION		1
 #define HMM_DMIRROR_STATE_LOST		0x1U /* nothing can be copied */
 #define HMM_DMIRROR_STATE_UNPLUGGED	0x2U /* memory has been taken away */
+#define HMM_DMIRROR_CAN_LOSE_CONTENTS	0x1U /* INJECT takes CONTENTS_LOST */
 
 /*
  * MIGRATE2: move a range and say what became of each page. Not moving is no error.
