@@ -11,11 +11,11 @@ let tests =
     + devmemChunkTests + devmemEvictionTests + devmemFailureTests + devmemContentsTests + devmemPinTests
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests + devmem32BitTests
     + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
-    + contentsLostTests + contentsLostUnplugTests
+    + contentsLostTests + contentsLostHugeTests + contentsLostUnplugTests + poisonTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
-    + devmemModuleTests + contentsLostModuleTests + devmemLoadTests + devmemExclusiveTests
+    + devmemModuleTests + contentsLostModuleTests + poisonModuleTests + devmemLoadTests + devmemExclusiveTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
+import Glibc
 import GuestTestKit
 
 /// One page of many has lost its contents: who touches it is told that, and nothing else is harmed.
@@ -148,6 +149,16 @@ let contentsLostTests: [GuestTest] =
             try mirror.evict(within: 1000), Eviction(pages: 15, isComplete: true), "the others move with contents")
         buffer.expectLoss(of: 5)
     }
+    + onOwnDevice("errors/ability", "A device says whether it can lose what its pages hold, and it can if it says so") {
+        _, mirror in
+        if try mirror.information().abilities.contains(.loseContents) {
+            try mirror.inject(Injection(losesContents: true))
+        } else {
+            expectRefused(Errno(rawValue: EOPNOTSUPP), "it cannot") { () throws(MirrorError) in
+                try mirror.inject(Injection(losesContents: true))
+            }
+        }
+    }
     + onOwnDevice(
         "errors/copy-error-keeps", "Without a word of the driver a page that cannot be copied stays, as ever",
         needs: [.contentsLost]
@@ -176,14 +187,21 @@ func lossyBuffer(
 extension MappedBuffer {
     /// A page lost its contents, which every access is told, and all others hold the pattern of seed 1.
     func expectLoss(of lost: Int, file: String = #fileID, line: Int = #line) {
-        let page = range.page(lost)
+        range.expectLoss(of: lost, file: file, line: line)
+    }
+}
+
+extension PageRange {
+    /// A page lost its contents, which every access is told, and all others hold the pattern of seed 1.
+    func expectLoss(of lost: Int, file: String = #fileID, line: Int = #line) {
+        let page = page(lost)
         for offset in [0, 1232, 4088] as [UInt64] {
             let place = PageRange(address: page.address + offset, pageCount: 1)
             expectEqual(FaultProbe.read(place), .contentsLost(place), "it cannot be read", file: file, line: line)
             expectEqual(FaultProbe.write(1, to: place), .contentsLost(place), "nor written", file: file, line: line)
         }
-        for number in 0..<range.count where number != lost {
-            range.page(number).expectHolds(
+        for number in 0..<count where number != lost {
+            self.page(number).expectHolds(
                 seed: 1, firstPage: number, "the other pages are intact", file: file, line: line)
         }
     }

@@ -83,7 +83,7 @@ let contentsLostModuleTests: [GuestTest] = [
 
 extension PageRange {
     /// Every page of the range lost its contents.
-    fileprivate func expectLost(_ sentence: String, file: String = #fileID, line: Int = #line) {
+    func expectLost(_ sentence: String, file: String = #fileID, line: Int = #line) {
         for number in 0..<count {
             expectEqual(
                 FaultProbe.read(page(number)), .contentsLost(page(number)), sentence, file: file, line: line)

@@ -138,6 +138,24 @@ func withMerged(
     pause.restore()
 }
 
+extension MappedBuffer {
+    /// A child that shares a page tells the kernel of an error in it (MADV_HWPOISON).
+    ///
+    /// - Returns: how the child ended: by SIGBUS, as who has touched such a page, or by itself, when it got ENXIO.
+    func poison(_ page: PageRange, file: String = #fileID, line: Int = #line) throws -> Child.End {
+        let child = try Child(file: file, line: line) { _ in
+            do throws(SystemCallError) {
+                try advise(.poison, page, file: file, line: line)
+            } catch {
+                expectEqual(
+                    error.code, Errno(rawValue: ENXIO), "only the driver knows what to do about it", file: file,
+                    line: line)
+            }
+        }
+        return try child.wait(file: file, line: line)
+    }
+}
+
 /// Checks that do not involve the driver.
 extension PageRange {
     /// The CPU finds the pattern.
