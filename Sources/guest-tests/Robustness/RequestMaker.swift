@@ -83,7 +83,7 @@ struct RequestMaker {
     private mutating func form() -> [UInt64] {
         let scratch = ground.scratch.address
         switch number {
-        case 0x20: return [header(88, [0])] + zeros(10)
+        case 0x20: return [header(104, [0])] + zeros(12)
         case 0x21: return [header(160, [1, 2, 5, 6]), address(), count(), random.one(of: [0, scratch])] + zeros(16)
         case 0x22:
             return random.once(in: 3)
