@@ -9,6 +9,8 @@ public struct Migration: Sendable, Equatable {
         case toDevice
         /// This device's pages, back to system memory.
         case toSystem
+        /// Pages of system memory, to other such pages.
+        case renew
     }
 
     /// What became of one page: `HMM_DMIRROR_PAGE_*` of hmm_dmirror_uapi.h.
@@ -73,12 +75,15 @@ public struct Eviction: Sendable, Hashable {
 extension MirrorDevice {
     /// Moves a range and says what became of each page; that one does not move is no error.
     ///
-    /// - Parameter prefault: whether what is not there is faulted in first, for reading.
-    /// - Throws: `invalidArgument` for a range that has no mapping or is of a kind that never moves; `noDevice` while
+    /// - Parameters:
+    ///   - prefault: whether what is not there is faulted in first, for reading.
+    ///   - files: whether page cache moves, too; not with ``Migration/Direction/toSystem``, which brings it back anyway.
+    ///     With ``Migration/Direction/renew`` it is damaged by a kernel without our series `file`.
+    /// - Throws: `notSupported` for `files` where the kernel cannot put page cache on a device; `invalidArgument` for a range that has no mapping or is of a kind that never moves; `noDevice` while
     ///   the device is lost or unplugged.
     public func migrate(
-        _ range: PageRange, _ direction: Migration.Direction, prefault: Bool = false, file: String = #fileID,
-        line: Int = #line
+        _ range: PageRange, _ direction: Migration.Direction, prefault: Bool = false, files: Bool = false,
+        file: String = #fileID, line: Int = #line
     ) throws(MirrorError) -> Migration {
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 1)
         defer { bytes.deallocate() }
@@ -89,8 +94,10 @@ extension MirrorDevice {
             switch direction {
             case .toDevice: hmm_dmirror_migrate_device
             case .toSystem: hmm_dmirror_migrate_system
+            case .renew: hmm_dmirror_migrate_renew
             }
         if prefault { argument.flags |= hmm_dmirror_migrate_prefault }
+        if files { argument.flags |= hmm_dmirror_migrate_file }
         argument.addr = range.address
         argument.npages = range.pageCount
         argument.ptr = UInt64(UInt(bitPattern: bytes.baseAddress))

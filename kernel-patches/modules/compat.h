@@ -93,6 +93,15 @@ static inline struct folio *compat_vma_alloc_large(struct vm_area_struct *vma,
 #define COMPAT_PFN_ERROR	0UL
 #endif
 
+/* Whether page cache can go to coherent memory, which our series file adds. */
+#ifdef COMPAT_HAVE_SELECT_FILE
+#define COMPAT_FILES_TO_DEVICE	true
+#define COMPAT_SELECT_FILE	MIGRATE_VMA_SELECT_FILE
+#else
+#define COMPAT_FILES_TO_DEVICE	false
+#define COMPAT_SELECT_FILE	0
+#endif
+
 /*
  * The page of an entry of hmm_range_fault(). A private folio of PMD size that
  * the range begins in the middle of is reported from its first page on (up to

@@ -213,6 +213,8 @@ void devmem_update_live(struct hmm_devmem *dm, const unsigned long *src,
 	unsigned int bit, pages;
 	unsigned long i;
 
+	if (direction == HMM_DEVMEM_RENEW)
+		return;
 	spin_lock_irq(&dm->lock);
 	for (i = 0; i < n; i++) {
 		if (!dst[i] || !(src[i] & MIGRATE_PFN_MIGRATE))

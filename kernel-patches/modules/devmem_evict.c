@@ -5,6 +5,7 @@
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 
 #include "devmem_internal.h"
 
@@ -57,10 +58,12 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 			       unsigned long pfn, unsigned int n)
 {
 	unsigned long moved = 0;
-	unsigned int i, order;
+	unsigned int i, order, nofs;
 	struct folio *folio;
 	struct page *src;
 
+	/* Page cache is locked meanwhile: reclaim must not wait for a filesystem. */
+	nofs = memalloc_nofs_save();
 	devmem_batch_reset(batch);
 	memset(batch->dst, 0, n * sizeof(*batch->dst));
 	migrate_device_range(batch->src, pfn, n);
@@ -88,22 +91,32 @@ static unsigned long evict_run(struct hmm_devmem *dm, struct devmem_batch *batch
 		if (migrate_pfn_to_page(batch->dst[i]) && (batch->src[i] & MIGRATE_PFN_MIGRATE))
 			moved += 1UL << folio_order(page_folio(migrate_pfn_to_page(batch->dst[i])));
 	migrate_device_finalize(batch->src, batch->dst, n);
+	memalloc_nofs_restore(nofs);
 	return moved;
 }
 
+/* Whether a folio is in the page cache; only a hint while it is not locked. */
+static bool in_page_cache(struct folio *folio)
+{
+	return !folio_test_anon(folio) && READ_ONCE(folio->mapping);
+}
+
 /*
- * Length of the part of a run of live pages that is mapped, from its beginning. A
- * live page without a mapping is being moved by somebody, or a device holds it
+ * Length of the part of a run of live pages that is mapped or in the page cache, from
+ * its beginning. Another live page is being moved by somebody, or a device holds it
  * exclusively: before 6.15 that is no mapping to the core, which then takes the
  * exclusive entry for a migration entry and never gives a reference back.
  */
 static unsigned int mapped_run(unsigned long pfn, unsigned int n)
 {
+	struct folio *folio;
 	unsigned int i;
 
-	for (i = 0; i < n; i++)
-		if (!folio_mapped(page_folio(pfn_to_page(pfn + i))))
+	for (i = 0; i < n; i++) {
+		folio = page_folio(pfn_to_page(pfn + i));
+		if (!folio_mapped(folio) && !in_page_cache(folio))
 			break;
+	}
 	return i;
 }
 

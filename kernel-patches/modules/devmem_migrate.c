@@ -129,8 +129,10 @@ static int round_to_device(struct hmm_devmem *dm, struct hmm_devmem_request *req
 		large = devmem_alloc_large(dm);
 	if (large)
 		args.flags |= COMPAT_SELECT_COMPOUND;
+	if (req->files)
+		args.flags |= COMPAT_SELECT_FILE;
 
-	/* Pages of files may be locked meanwhile, until the core refuses them. */
+	/* Page cache may be locked meanwhile: reclaim must not wait for a filesystem. */
 	nofs = memalloc_nofs_save();
 	ret = migrate_vma_setup(&args);
 	if (!ret && args.cpages) {
@@ -276,6 +278,54 @@ static int round_to_system(struct hmm_devmem *dm, struct hmm_devmem_request *req
 	return 0;
 }
 
+/* Memory for every small page of the system that is there, and of which kind the caller wants. */
+static void replace_small(struct hmm_devmem *dm, struct hmm_devmem_request *req,
+			  struct migrate_vma *args, struct devmem_batch *batch)
+{
+	struct page *src, *dst;
+	unsigned long i;
+
+	for (i = 0; i < args->npages; i++) {
+		src = migrate_pfn_to_page(batch->src[i]);
+		if (!src || !(batch->src[i] & MIGRATE_PFN_MIGRATE) ||
+		    (!req->files && !folio_test_anon(page_folio(src))))
+			continue;
+		dst = NULL;
+		if (devmem_may_alloc(dm, 0, req->cookie))
+			dst = alloc_page_vma(GFP_HIGHUSER_MOVABLE, args->vma,
+					     args->start + (i << PAGE_SHIFT));
+		if (!dst) {
+			set_result(batch, i, 0, HMM_DEVMEM_NO_MEMORY);
+			continue;
+		}
+		__folio_set_locked(page_folio(dst));
+		devmem_batch_copy(batch, i, dst, src, 0);
+	}
+}
+
+static int round_renew(struct hmm_devmem *dm, struct hmm_devmem_request *req,
+		       struct vm_area_struct *vma, unsigned long start,
+		       unsigned long end, struct devmem_batch *batch)
+{
+	struct migrate_vma args = {
+		.vma = vma, .start = start, .end = end,
+		.src = batch->src, .dst = batch->dst,
+		.pgmap_owner = dm, .flags = MIGRATE_VMA_SELECT_SYSTEM,
+	};
+	unsigned int nofs;
+	int ret;
+
+	nofs = memalloc_nofs_save();
+	ret = migrate_vma_setup(&args);
+	if (!ret && args.cpages) {
+		replace_small(dm, req, &args, batch);
+		devmem_batch_run(dm, batch, HMM_DEVMEM_RENEW);
+		req->moved += finish(dm, &args, batch, HMM_DEVMEM_RENEW);
+	}
+	memalloc_nofs_restore(nofs);
+	return ret;
+}
+
 /*
  * Goes through the range in rounds. The lock of the address space is held for one
  * round at a time; memory is made ready before, because adding a chunk must not
@@ -325,6 +375,8 @@ static int move(struct hmm_devmem *dm, struct hmm_devmem_request *req,
 		next = min3(req->end, vma->vm_end, ALIGN(addr + 1, PMD_SIZE));
 		if (direction == HMM_DEVMEM_TO_DEVICE)
 			ret = round_to_device(dm, req, vma, addr, next, batch, pages);
+		else if (direction == HMM_DEVMEM_RENEW)
+			ret = round_renew(dm, req, vma, addr, next, batch);
 		else
 			ret = round_to_system(dm, req, vma, addr, next, batch);
 		mmap_read_unlock(req->mm);
@@ -340,12 +392,13 @@ static int move(struct hmm_devmem *dm, struct hmm_devmem_request *req,
 }
 
 /**
- * hmm_devmem_to_device() - move anonymous memory of a process to the device
+ * hmm_devmem_to_device() - move memory of a process to the device
  * @dm: the device's memory
  * @req: the range
  *
- * Best effort: pages that cannot move stay, without an error. Addresses without
- * a page get one that is zeros. Memory grows as hmm_devmem_set_growth() says.
+ * Best effort: pages that cannot move stay, without an error. Page cache moves when
+ * the request says so, and to coherent memory only. Other addresses without a page
+ * get one that is zeros. Memory grows as hmm_devmem_set_growth() says.
  *
  * Context: sleeps; neither mmap_lock nor a folio lock may be held.
  * Return: 0; -EINVAL when part of the range has no mapping, may not be read or is
@@ -374,3 +427,20 @@ int hmm_devmem_to_system(struct hmm_devmem *dm, struct hmm_devmem_request *req)
 	return move(dm, req, HMM_DEVMEM_TO_SYSTEM);
 }
 EXPORT_SYMBOL_GPL(hmm_devmem_to_system);
+
+/**
+ * hmm_devmem_renew() - move pages of a process to other pages of system memory
+ * @dm: the device, whose engine copies
+ * @req: the range
+ *
+ * For drivers that place system memory anew, on another node for example. Addresses
+ * without a page and large folios are left alone.
+ *
+ * Context: sleeps; neither mmap_lock nor a folio lock may be held.
+ * Return: as hmm_devmem_to_device().
+ */
+int hmm_devmem_renew(struct hmm_devmem *dm, struct hmm_devmem_request *req)
+{
+	return move(dm, req, HMM_DEVMEM_RENEW);
+}
+EXPORT_SYMBOL_GPL(hmm_devmem_renew);

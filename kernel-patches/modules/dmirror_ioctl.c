@@ -37,7 +37,8 @@ static const struct dmirror_request requests[] = {
 	[DMIRROR_AT(HMM_DMIRROR_MIGRATE2)] = {
 		.fn = dmirror_migrate2, .size = sizeof(struct hmm_dmirror_migrate),
 		.flags = HMM_DMIRROR_MIGRATE_DEVICE | HMM_DMIRROR_MIGRATE_SYSTEM |
-			 HMM_DMIRROR_MIGRATE_PREFAULT,
+			 HMM_DMIRROR_MIGRATE_PREFAULT | HMM_DMIRROR_MIGRATE_FILE |
+			 HMM_DMIRROR_MIGRATE_RENEW,
 		.on_device = true,
 	},
 	[DMIRROR_AT(HMM_DMIRROR_EVICT)] = {

@@ -133,14 +133,14 @@ static int copy_page_pair(struct dmirror_device *device, struct page *dst, struc
 			  enum hmm_devmem_direction direction)
 {
 	if (dmirror_is_nth(&device->copy_nth)) {
-		if (direction == HMM_DEVMEM_TO_DEVICE ||
+		if (direction != HMM_DEVMEM_TO_SYSTEM ||
 		    !(READ_ONCE(device->inject_flags) & HMM_DMIRROR_INJECT_CONTENTS_LOST))
 			return -EIO;
 		set_contents_lost(src, true);
 	}
 	if (direction == HMM_DEVMEM_TO_DEVICE) {
 		dst = backing_make(dst);
-	} else {
+	} else if (direction == HMM_DEVMEM_TO_SYSTEM) {
 		if (contents_are_lost(src))
 			return -EHWPOISON;
 		src = dmirror_backing(src);

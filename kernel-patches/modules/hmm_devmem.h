@@ -46,6 +46,9 @@
 /* Whether pages whose contents are lost can be taken from a device. */
 #define HMM_DEVMEM_CAN_LOSE	COMPAT_CONTENTS_LOST
 
+/* Whether page cache can go to a device with coherent memory. */
+#define HMM_DEVMEM_CAN_TAKE_FILES	COMPAT_FILES_TO_DEVICE
+
 struct hmm_devmem;
 
 /**
@@ -72,10 +75,12 @@ struct hmm_devmem_copy {
  * enum hmm_devmem_direction - which way a batch goes
  * @HMM_DEVMEM_TO_DEVICE: from system memory to the device
  * @HMM_DEVMEM_TO_SYSTEM: from the device to system memory
+ * @HMM_DEVMEM_RENEW: from system memory to other system memory
  */
 enum hmm_devmem_direction {
 	HMM_DEVMEM_TO_DEVICE,
 	HMM_DEVMEM_TO_SYSTEM,
+	HMM_DEVMEM_RENEW,
 };
 
 /**
@@ -164,6 +169,9 @@ enum hmm_devmem_result {
  * @start: first byte, page aligned
  * @end: first byte behind the range, page aligned
  * @results: optional; one enum hmm_devmem_result for each page is stored here
+ * @files: page cache moves, too. Without HMM_DEVMEM_CAN_TAKE_FILES the kernel takes
+ *	none to a device, and hmm_devmem_renew() damages that of some filesystems.
+ *	What is on the device comes back in any case.
  * @cookie: handed to ops->may_alloc
  * @moved: (out) number of pages that moved, also when an error is returned
  */
@@ -172,6 +180,7 @@ struct hmm_devmem_request {
 	unsigned long start;
 	unsigned long end;
 	u8 *results;
+	bool files;
 	void *cookie;
 	unsigned long moved;
 };
@@ -218,6 +227,7 @@ int hmm_devmem_destroy(struct hmm_devmem *dm, unsigned long timeout);
 /* devmem_migrate.c */
 int hmm_devmem_to_device(struct hmm_devmem *dm, struct hmm_devmem_request *req);
 int hmm_devmem_to_system(struct hmm_devmem *dm, struct hmm_devmem_request *req);
+int hmm_devmem_renew(struct hmm_devmem *dm, struct hmm_devmem_request *req);
 
 /* devmem_evict.c */
 int hmm_devmem_evict(struct hmm_devmem *dm, unsigned long first_pfn,

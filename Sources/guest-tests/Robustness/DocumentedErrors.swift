@@ -28,7 +28,7 @@ enum DocumentedErrors {
             case 0x05: [.noMemory, .busy, .notSupported, .noEntry, .noDevice]
             case 0x06: [.notPermitted]
             case 0x07: [.busy, .noMemory]
-            case 0x21: [.noMemory, .busy, .noDevice]
+            case 0x21: [.noMemory, .busy, .noDevice, .notSupported]
             case 0x22: [.busy, .noDevice, .noMemory]
             case 0x23: [.notSupported]
             case 0x25: [.noEntry, .noMemory, .busy, .noDevice]

@@ -43,6 +43,9 @@ static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, addr) == 8, "addr")
 static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, npages) == 16, "npages");
 static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, ptr) == 24, "ptr");
 static_assert(__builtin_offsetof(struct hmm_dmirror_migrate, counts) == 32, "counts");
+static_assert(HMM_DMIRROR_MIGRATE_DEVICE == 1 && HMM_DMIRROR_MIGRATE_SYSTEM == 2 &&
+	      HMM_DMIRROR_MIGRATE_PREFAULT == 4 && HMM_DMIRROR_MIGRATE_FILE == 8 &&
+	      HMM_DMIRROR_MIGRATE_RENEW == 16, "one bit each");
 
 static_assert(sizeof(struct hmm_dmirror_evict) == 40, "no padding");
 static_assert(__builtin_offsetof(struct hmm_dmirror_evict, first_pfn) == 8, "first_pfn");

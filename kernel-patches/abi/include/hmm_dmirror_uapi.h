@@ -169,7 +169,7 @@ struct hmm_dmirror_info {
  */
 struct hmm_dmirror_migrate {
 	__u32 size;		/* (in) */
-	__u32 flags;		/* (in) TO_DEVICE or TO_SYSTEM, and others */
+	__u32 flags;		/* (in) DEVICE, SYSTEM or RENEW, and others */
 	__u64 addr;		/* (in) first byte of the range, page aligned */
 	__u64 npages;		/* (in) length of the range in pages, not 0 */
 	__u64 ptr;		/* (in) npages bytes for HMM_DMIRROR_PAGE_*, or 0 */
@@ -180,6 +180,8 @@ struct hmm_dmirror_migrate {
 #define HMM_DMIRROR_MIGRATE_DEVICE	0x1U /* to this device */
 #define HMM_DMIRROR_MIGRATE_SYSTEM	0x2U /* this device's pages to system memory */
 #define HMM_DMIRROR_MIGRATE_PREFAULT	0x4U /* fault the range in first */
+#define HMM_DMIRROR_MIGRATE_FILE	0x8U /* page cache, too; EOPNOTSUPP: the kernel cannot */
+#define HMM_DMIRROR_MIGRATE_RENEW	0x10U /* system memory to other system memory */
 
 /* What became of a page. */
 enum {
