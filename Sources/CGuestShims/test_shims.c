@@ -10,11 +10,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sendfile.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -203,6 +205,31 @@ int test_secret_file(void)
 int test_unnamed_file(const char *folder)
 {
 	return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int test_named_file(const char *path)
+{
+	return open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int test_direct_file(int file)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+}
+
+int test_begin_write_back(int file)
+{
+	return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+ssize_t test_send_file(int to, int from, size_t bytes)
+{
+	off_t offset = 0;
+
+	return sendfile(to, from, &offset, bytes);
 }
 
 int test_punch_hole(int file, off_t offset, off_t bytes)

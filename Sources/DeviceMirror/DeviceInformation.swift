@@ -33,6 +33,8 @@ public struct DeviceInformation: Sendable, Hashable {
 
         /// Pages whose contents are lost can be given up, which our series `errors` adds to the kernel.
         public static let loseContents = Abilities(rawValue: UInt64(hmm_dmirror_can_lose_contents))
+        /// Page cache can go to coherent memory: MIGRATE2 takes FILE.
+        public static let takeFiles = Abilities(rawValue: UInt64(hmm_dmirror_can_take_files))
     }
 
     /// The version of the interface.

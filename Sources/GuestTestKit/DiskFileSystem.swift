@@ -27,27 +27,60 @@ public enum Shell {
     }
 }
 
-/// A filesystem of 32 MiB that the ext4 driver serves, on a loop device over a file of tmpfs; gone when its owner is.
+/// A filesystem of 32 MiB that the ext4 driver serves, on a loop device over a file of tmpfs or on a slow disk; gone when
+/// its owner is.
 ///
 /// Its pages are written back, which those of tmpfs never are.
-public struct DiskFileSystem: ~Copyable {
+public struct DiskFileSystem: ~Copyable, Sendable {
     /// Where it is mounted.
     public let folder: String
+    private let device: Device
     private var image: String { folder + ".image" }
 
+    /// What the filesystem lies on.
+    public enum Device: Sendable {
+        /// A file of tmpfs.
+        case memory
+        /// A disk that needs 0.3 seconds for each request; needs ``Requirement/nullBlock`` as well.
+        case slow
+    }
+
     /// Makes the filesystem and mounts it; needs ``Requirement/ext4``.
-    public init(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+    public init(
+        _ device: Device = .memory, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
         folder = "/tmp/disk-\(getpid())"
+        self.device = device
         // Busybox makes ext2, which is ext4 without its later features; blocks of a page, so that no page is cut.
-        let script = """
-            mkdir \(folder) && truncate -s 32M \(folder).image && mke2fs -F -b 4096 \(folder).image > /dev/null \
-            && mount -t ext4 -o loop \(folder).image \(folder)
-            """
+        let script =
+            switch device {
+            case .memory:
+                """
+                mkdir \(folder) && truncate -s 32M \(folder).image && mke2fs -F -b 4096 \(folder).image > /dev/null \
+                && mount -t ext4 -o loop \(folder).image \(folder)
+                """
+            case .slow:
+                """
+                mkdir \(folder) \
+                && modprobe null_blk nr_devices=1 gb=1 memory_backed=1 irqmode=2 completion_nsec=300000000 \
+                && mke2fs -F -b 4096 /dev/nullb0 8192 > /dev/null && mount -t ext4 /dev/nullb0 \(folder)
+                """
+            }
         try Shell.run(script, file: file, line: line)
+    }
+
+    /// Takes the filesystem away and mounts it again, so that all that is known of it comes from the disk; no file of it
+    /// may be open.
+    public func mountAgain(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try Shell.run(
+            "umount \(folder) && mount -t ext4 -o loop \(image) \(folder)", file: file, line: line)
     }
 
     deinit {
         // Lazily, since a file in it may be open for a moment longer; a guest that keeps it is none the worse.
-        try? Shell.run("umount -l \(folder) && rmdir \(folder) && rm \(image)")
+        switch device {
+        case .memory: try? Shell.run("umount -l \(folder) && rmdir \(folder) && rm \(image)")
+        case .slow: try? Shell.run("umount \(folder) && rmdir \(folder) && rmmod null_blk")
+        }
     }
 }

@@ -39,6 +39,8 @@ public enum Requirement: String, Sendable, CaseIterable {
     case calls32 = "calls_32"
     /// A kernel that takes pages whose contents are lost from a device, as our series `errors` makes it.
     case contentsLost = "contents_lost"
+    /// A kernel that lets page cache go to coherent memory, as our series `file` makes it.
+    case filesOnDevice = "files_on_device"
 
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
@@ -74,8 +76,8 @@ public enum Requirement: String, Sendable, CaseIterable {
         case .calls32:
             test_has_calls_32() ? nil : "no system calls of 32-bit programs: a kernel without CONFIG_IA32_EMULATION"
         case .contentsLost:
-            (try? MirrorDevice(unit: 0).information().abilities.contains(.loseContents)) == true
-                ? nil : "the kernel cannot take a page whose contents are lost from a device"
+            missingAbility(.loseContents, "the kernel cannot take a page whose contents are lost from a device")
+        case .filesOnDevice: missingAbility(.takeFiles, "the kernel keeps page cache from devices")
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }
@@ -103,6 +105,10 @@ public enum Requirement: String, Sendable, CaseIterable {
             // A driver that knows the command and has nothing to read at address 0.
             return error.code == .badAddress ? nil : "\(error)"
         }
+    }
+
+    private func missingAbility(_ ability: DeviceInformation.Abilities, _ sentence: String) -> String? {
+        (try? MirrorDevice(unit: 0).information().abilities.contains(ability)) == true ? nil : sentence
     }
 
     private func missingDevice(_ units: [Int]) -> String? {

@@ -3,7 +3,7 @@ import CGuestShims
 public import DeviceMirror
 import Glibc
 
-/// A file without a name, gone when its owner is.
+/// A file for the time of a test, closed when its owner goes away; but for ``Place/named(_:)`` nothing is left of it then.
 public struct ScratchFile: ~Copyable, Sendable {
     /// The open descriptor; owned by this value.
     public let descriptor: Int32
@@ -18,6 +18,8 @@ public struct ScratchFile: ~Copyable, Sendable {
         case tmpfs
         /// Any other folder, such as one of a ``DiskFileSystem``.
         case folder(String)
+        /// A file with this path, which stays.
+        case named(String)
     }
 
     /// Makes a file of `pages` pages that read as zero.
@@ -30,6 +32,7 @@ public struct ScratchFile: ~Copyable, Sendable {
             case .secret: test_secret_file()
             case .tmpfs: test_unnamed_file("/tmp")
             case .folder(let path): test_unnamed_file(path)
+            case .named(let path): test_named_file(path)
             }
         }
         // A file that could not get its size stays open until the process ends, which is soon.
@@ -53,6 +56,15 @@ public struct ScratchFile: ~Copyable, Sendable {
         }
     }
 
+    /// Gives some bytes of an open file back; they read as zero afterwards and the length stays.
+    public static func punchHole(
+        in descriptor: Int32, bytes: Range<Int>, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        try systemCall("fallocate", file: file, line: line) {
+            test_punch_hole(descriptor, bytes.lowerBound, bytes.count)
+        }
+    }
+
     /// Refuses every further write and writable mapping; only for ``Place/memory``.
     public func seal(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
         try systemCall("F_SEAL_WRITE", file: file, line: line) { test_seal_against_writing(descriptor) }
@@ -68,6 +80,41 @@ public struct ScratchFile: ~Copyable, Sendable {
         let code = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
         guard code == 0 else {
             throw SystemCallError(call: "posix_fadvise", code: Errno(rawValue: code), file: file, line: line)
+        }
+    }
+
+    /// Begins to write what was changed to the disk, and waits for nothing.
+    public func beginWriteBack(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("sync_file_range", file: file, line: line) { test_begin_write_back(descriptor) }
+    }
+
+    /// Reads the file past the page cache, from its disk (O_DIRECT).
+    public func contentsOnDisk(
+        pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
+        let target = try MappedBuffer.anonymous(pages: pages, file: file, line: line)
+        let direct = try systemCall("open with O_DIRECT", file: file, line: line) { test_direct_file(descriptor) }
+        defer { close(direct) }
+        let count = try systemCall("pread with O_DIRECT", file: file, line: line) {
+            pread(direct, target.range.pointer, Int(target.range.byteCount), 0)
+        }
+        guard count == Int(target.range.byteCount) else {
+            throw SystemCallError(
+                call: "pread of \(count) bytes with O_DIRECT", code: Errno(rawValue: EIO), file: file, line: line)
+        }
+        return target
+    }
+
+    /// Sends the file's first pages to another file, without a copy in this program (sendfile(2)).
+    public func send(
+        to other: borrowing ScratchFile, pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        let bytes = pages * PageRange.pageSize
+        let (target, source) = (other.descriptor, descriptor)
+        let count = try systemCall("sendfile", file: file, line: line) { test_send_file(target, source, bytes) }
+        guard count == bytes else {
+            throw SystemCallError(
+                call: "sendfile of \(count) bytes", code: Errno(rawValue: EIO), file: file, line: line)
         }
     }
 

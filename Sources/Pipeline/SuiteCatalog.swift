@@ -60,6 +60,7 @@ public struct SuiteCatalog: Sendable {
         "devmem": "device memory as a whole: chunks, eviction, exhaustion, failures, pins",
         "faults": "CPU faults of every kind on device memory, copy errors, and a device that is lost",
         "errors": "pages that lost their contents: who is told, and that nothing else is harmed",
+        "file": "page cache that goes to coherent memory and comes back, while everything else goes on with it",
         "mirror-odp": "on-demand paging: an engine that works on memory nobody pins, under storms of changes to it",
         "robustness": "malformed requests by the thousand for every command; HMMLAB_SEED repeats those of a run",
         kselftest: "upstream's own hmm-tests, built from the base's tree",

@@ -12,10 +12,12 @@ let tests =
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests + devmem32BitTests
     + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
     + contentsLostTests + contentsLostHugeTests + contentsLostUnplugTests + poisonTests
+    + fileRenewTests + fileAccessTests + fileLifetimeTests + fileHoldTests + fileRefusedTests + fileStormTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
-    + devmemModuleTests + contentsLostModuleTests + poisonModuleTests + devmemLoadTests + devmemExclusiveTests
+    + devmemModuleTests + contentsLostModuleTests + poisonModuleTests + fileModuleTests + devmemLoadTests
+    + devmemExclusiveTests
 let registry: TestRegistry
 do {
     registry = try TestRegistry(tests)

@@ -41,7 +41,7 @@ struct RegistryTests {
                 == [
                     "private", "coherent", "ours", "hugetlb", "thp", "swap", "null_blk", "gup_test", "long_term_pin",
                     "flags", "unlocked_read", "ext4", "smp", "failing_allocations", "secret_memory", "calls_32",
-                    "contents_lost",
+                    "contents_lost", "files_on_device",
                 ])
     }
 }

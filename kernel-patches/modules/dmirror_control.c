@@ -47,6 +47,8 @@ int dmirror_info(struct dmirror *m, union dmirror_arg *args)
 	arg->large_pages = COMPAT_LARGE_DEVICE_FOLIOS && !device->spm ? HMM_DEVMEM_BLOCK_PAGES : 1;
 	arg->table_bytes = atomic_long_read(&m->nr_leaves) * sizeof(struct dmirror_leaf);
 	arg->abilities = HMM_DEVMEM_CAN_LOSE ? HMM_DMIRROR_CAN_LOSE_CONTENTS : 0;
+	if (HMM_DEVMEM_CAN_TAKE_FILES)
+		arg->abilities |= HMM_DMIRROR_CAN_TAKE_FILES;
 	arg->bad_pages = usage.bad_pages;
 	return 0;
 }

@@ -57,6 +57,18 @@ int test_secret_file(void);
 /* A file in folder that has no name. Reason: O_TMPFILE of open(2) needs _GNU_SOURCE. */
 int test_unnamed_file(const char *folder);
 
+/* Opens or makes a file for reading and writing. Reason: open() with a mode is variadic. */
+int test_named_file(const char *path);
+
+/* Opens a file once more, for reading past the page cache (O_DIRECT). Reason: _GNU_SOURCE. */
+int test_direct_file(int file);
+
+/* Begins to write all of a file back, and waits for nothing (sync_file_range(2)). Reason: _GNU_SOURCE. */
+int test_begin_write_back(int file);
+
+/* Sends the first bytes of a file to another one without a copy in the program. Reason: not in Swift's Glibc module. */
+ssize_t test_send_file(int to, int from, size_t bytes);
+
 /* Gives a part of a file back to the file system; its length stays. Reason: fallocate(2) needs _GNU_SOURCE. */
 int test_punch_hole(int file, off_t offset, off_t bytes);
 

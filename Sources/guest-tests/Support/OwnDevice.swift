@@ -59,10 +59,11 @@ extension MirrorDevice {
 
     /// Moves a range and states what becomes of each page, by its number in the range.
     func expectMigration(
-        _ range: PageRange, _ direction: Migration.Direction, prefault: Bool = false, _ sentence: String,
-        file: String = #fileID, line: Int = #line, _ expected: (Int) -> Migration.Outcome
+        _ range: PageRange, _ direction: Migration.Direction, prefault: Bool = false, files: Bool = false,
+        _ sentence: String, file: String = #fileID, line: Int = #line, _ expected: (Int) -> Migration.Outcome
     ) throws {
-        let result = try migrate(range, direction, prefault: prefault, file: file, line: line)
+        let result = try migrate(
+            range, direction, prefault: prefault, files: files, file: file, line: line)
         let outcomes = (0..<range.count).map(expected)
         let wrong = outcomes.indices.first { result.outcomes[$0] != outcomes[$0] }
         expectNone(

@@ -39,6 +39,7 @@ static const unsigned long long hmm_dmirror_flag_as_reported = HMM_DMIRROR_FLAG_
 static const unsigned int hmm_dmirror_state_lost = HMM_DMIRROR_STATE_LOST;
 static const unsigned int hmm_dmirror_state_unplugged = HMM_DMIRROR_STATE_UNPLUGGED;
 static const unsigned int hmm_dmirror_can_lose_contents = HMM_DMIRROR_CAN_LOSE_CONTENTS;
+static const unsigned int hmm_dmirror_can_take_files = HMM_DMIRROR_CAN_TAKE_FILES;
 static const unsigned int hmm_dmirror_migrate_device = HMM_DMIRROR_MIGRATE_DEVICE;
 static const unsigned int hmm_dmirror_migrate_system = HMM_DMIRROR_MIGRATE_SYSTEM;
 static const unsigned int hmm_dmirror_migrate_prefault = HMM_DMIRROR_MIGRATE_PREFAULT;

@@ -162,6 +162,7 @@ struct hmm_dmirror_info {
 #define HMM_DMIRROR_STATE_LOST		0x1U /* nothing can be copied */
 #define HMM_DMIRROR_STATE_UNPLUGGED	0x2U /* memory has been taken away */
 #define HMM_DMIRROR_CAN_LOSE_CONTENTS	0x1U /* INJECT takes CONTENTS_LOST */
+#define HMM_DMIRROR_CAN_TAKE_FILES	0x2U /* MIGRATE2 takes FILE to coherent memory */
 
 /*
  * MIGRATE2: move a range and say what became of each page. Not moving is no error.
