@@ -134,9 +134,7 @@ enum {
  * pointer and no padding, so that 32-bit programs use them unchanged.
  */
 
-/*
- * INFO: what the device is and has.
- */
+/* INFO: what the device is and has. */
 struct hmm_dmirror_info {
 	__u32 size;		/* (in) */
 	__u32 flags;		/* (in) 0 */
@@ -241,9 +239,7 @@ struct hmm_dmirror_inject {
  */
 #define HMM_DMIRROR_INJECT_CONTENTS_LOST	0x4U
 
-/*
- * STATS: what the device has done since the driver was loaded or since RESET.
- */
+/* STATS: what the device has done since the driver was loaded or since RESET. */
 struct hmm_dmirror_stats {
 	__u32 size;		/* (in) */
 	__u32 flags;		/* (in) HMM_DMIRROR_STATS_RESET or 0 */
@@ -293,9 +289,7 @@ struct hmm_dmirror_devmem {
 #define HMM_DMIRROR_DEVMEM_READ		_IOWR('H', 0x25, struct hmm_dmirror_devmem)
 #define HMM_DMIRROR_DEVMEM_PFN		0x1U /* addr is a frame number */
 
-/*
- * DEV_ATOMIC: the device does one atomic operation on a 64-bit word.
- */
+/* DEV_ATOMIC: the device does one atomic operation on a 64-bit word. */
 struct hmm_dmirror_atomic {
 	__u32 size;		/* (in) */
 	__u32 flags;		/* (in) 0 */
