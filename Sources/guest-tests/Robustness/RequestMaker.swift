@@ -92,7 +92,7 @@ struct RequestMaker {
                 ? [header(40, [1]), 0, 0, milliseconds(), 0] : [header(40, [0]), frame(), count(), milliseconds(), 0]
         case 0x23:
             let delays = UInt64.random(in: 0...20, using: &random) | UInt64.random(in: 0...20, using: &random) << 32
-            return [header(32, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays]
+            return [header(40, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays, milliseconds()]
         case 0x24: return [header(168, [0, 1])] + zeros(20)
         case 0x25:
             let pfns = random.one(of: [0, scratch + 32 * 4096])
