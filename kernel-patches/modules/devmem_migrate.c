@@ -315,6 +315,9 @@ static int round_renew(struct hmm_devmem *dm, struct hmm_devmem_request *req,
 	unsigned int nofs;
 	int ret;
 
+	if (req->files)
+		args.flags |= COMPAT_SELECT_FILE;
+
 	nofs = memalloc_nofs_save();
 	ret = migrate_vma_setup(&args);
 	if (!ret && args.cpages) {

@@ -112,7 +112,6 @@ static u8 why_not(struct dmirror *m, struct page *page, struct dmirror_verdicts 
 {
 	bool to_device = verdicts->direction == HMM_DEVMEM_TO_DEVICE;
 	bool to_system = verdicts->direction == HMM_DEVMEM_TO_SYSTEM;
-
 	struct folio *folio = page_folio(page);
 
 	if (hmm_devmem_page_is_ours(m->device->dm, page) ? to_device : to_system)

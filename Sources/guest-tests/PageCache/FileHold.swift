@@ -125,6 +125,17 @@ let fileHoldTests: [GuestTest] =
         }
         expectEqual(try locked(), before, "no page is counted any more")
     }
+    + onOwnDevice("file/mlock-gone", "Locked memory on the device is free as soon as its mapping has gone") {
+        memory, mirror in
+        let before = try mirror.information().heldPages
+        // Fewer than a batch of mlock() holds, which nothing else would empty.
+        let buffer = try MappedBuffer.filled(pages: 8, seed: 1)
+        try buffer.lock()
+        try mirror.take(buffer.range, seed: 1)
+        try buffer.range.expectPlace(memory.place, "it is on the device")
+        try buffer.unmap(buffer.range)
+        try mirror.expectHeld(before, "the device has its pages back")
+    }
     + onTakenFile("file/evict", "Eviction brings page cache back, mapped or not, with its contents") {
         test, buffer, mirror in
         let held = try mirror.information().heldPages
