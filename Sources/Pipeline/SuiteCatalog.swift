@@ -104,13 +104,16 @@ public struct SuiteCatalog: Sendable {
     }
 
     /// The upstream tests as guest tests; one process per case where the program can run a single case.
+    ///
+    /// kselftest_harness.h says on standard error what failed, and that a test took too long. A line there belongs to the
+    /// result that follows it on standard output: only one pipe for both keeps their order, as upstream's runner has it.
     static func kselftests(cases: [String]) -> [GuestTest] {
-        let each = cases.map { (id: "\(kselftest)/\($0)", arguments: [kselftestProgram, "-r", $0]) }
-        let all = each.isEmpty ? [(id: "\(kselftest)/all", arguments: [kselftestProgram])] : each
+        let each = cases.map { (id: "\(kselftest)/\($0)", arguments: ["-r", $0]) }
+        let all = each.isEmpty ? [(id: "\(kselftest)/all", arguments: [])] : each
         return all.map {
             GuestTest(
                 id: $0.id, suite: kselftest, summary: "", requirements: [], timeoutMilliseconds: kselftestTimeout,
-                arguments: $0.arguments, form: .ktap)
+                arguments: ["/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&1", kselftestProgram] + $0.arguments, form: .ktap)
         }
     }
 

@@ -85,6 +85,47 @@ extension EndToEnd {
             }
         }
 
+        /// Upstream's harness explains itself on another stream than it gives results on.
+        @Test func aTestOfUpstreamsSaysWhyItFailed() async throws {
+            defer { tool.remove() }
+            let series = try tool.patch(
+                "impatient.patch",
+                """
+                From: A Developer <dev@example.org>
+                Subject: [PATCH] hmm-tests: fail in two ways
+
+                ---
+                diff --git a/tools/testing/selftests/mm/hmm-tests.c b/tools/testing/selftests/mm/hmm-tests.c
+                --- a/tools/testing/selftests/mm/hmm-tests.c
+                +++ b/tools/testing/selftests/mm/hmm-tests.c
+                @@ -284,4 +284,11 @@
+                  */
+                -TEST_F(hmm, open_close)
+                +TEST_F_TIMEOUT(hmm, open_close, 1)
+                 {
+                +	sleep(30);
+                +}
+                +
+                +TEST_F(hmm, open_count)
+                +{
+                +	int seven = 7;
+                +	ASSERT_EQ(seven, 8);
+                 }
+
+                """)
+            let output = try await tool.run(
+                "test", "--series", series, "--suite", "kselftest:mm/hmm", "--filter", "device_private.open_c",
+                "--json",
+                "run.json")
+            #expect(output.ending == .exited(1), "\(output.standardError.suffix(2000))")
+            let run = try RunDocument(path: tool.folder + "/run.json")
+            let tests = Dictionary(uniqueKeysWithValues: run.tests.map { ($0.id.split(separator: ".").last ?? "", $0) })
+            #expect(tests["open_close"]?.verdict == "timeout")
+            #expect(tests["open_count"]?.verdict == "fail")
+            #expect(tests["open_count"]?.explanation.contains("Expected seven (7) == 8 (8)") == true)
+            #expect(tests.values.allSatisfy { $0.outcome == "unexpected" } && tests.count == 2, "\(run.surprises)")
+        }
+
         @Test func ctrlCKeepsTheResultsSoFar() async throws {
             defer { tool.remove() }
             let process = try tool.start(
