@@ -79,8 +79,8 @@ extension MirrorDevice {
     ///   - prefault: whether what is not there is faulted in first, for reading.
     ///   - files: whether page cache moves, too; not with ``Migration/Direction/toSystem``, which brings it back anyway.
     ///     With ``Migration/Direction/renew`` it is damaged by a kernel without our series `file`.
-    /// - Throws: `notSupported` for `files` where the kernel cannot put page cache on a device; `invalidArgument` for a range that has no mapping or is of a kind that never moves; `noDevice` while
-    ///   the device is lost or unplugged.
+    /// - Throws: `notSupported` for `files` where the kernel cannot put page cache on a device; `invalidArgument` for a
+    ///   range that has no mapping or is of a kind that never moves; `noDevice` while the device is lost or unplugged.
     public func migrate(
         _ range: PageRange, _ direction: Migration.Direction, prefault: Bool = false, files: Bool = false,
         file: String = #fileID, line: Int = #line

@@ -196,6 +196,18 @@ public struct MirrorDevice: ~Copyable, Sendable {
         hmm_dmirror_ioctl_read & ~0x3fff_00ff | UInt(bytes) << 16 | UInt(number)
     }
 
+    /// The size in bytes of the argument of one of our own commands; nil for a number that is none.
+    public static func argumentBytes(number: UInt8) -> Int? {
+        let request = [
+            hmm_dmirror_ioctl_info, hmm_dmirror_ioctl_migrate2, hmm_dmirror_ioctl_evict, hmm_dmirror_ioctl_inject,
+            hmm_dmirror_ioctl_stats, hmm_dmirror_ioctl_devmem_read, hmm_dmirror_ioctl_dev_atomic,
+            hmm_dmirror_ioctl_odp_reg, hmm_dmirror_ioctl_odp_dereg, hmm_dmirror_ioctl_odp_post,
+            hmm_dmirror_ioctl_odp_poll, hmm_dmirror_ioctl_pin, hmm_dmirror_ioctl_unpin, hmm_dmirror_ioctl_chunk_add,
+            hmm_dmirror_ioctl_chunk_remove, hmm_dmirror_ioctl_unplug,
+        ].first { UInt8(truncatingIfNeeded: $0) == number }
+        return request.map { Int($0 >> 16 & 0x3fff) }
+    }
+
     private func perform(
         _ operation: MirrorError.Operation, _ request: UInt, _ range: PageRange, _ buffer: UnsafeMutableRawPointer?,
         _ file: String, _ line: Int

@@ -48,6 +48,7 @@ struct ObjectTree: Sendable {
         try await makeKernel(.always)
         // Whoever looks meanwhile finds no image, or all of it.
         let part = "\(artifact.imagePath).\(UUID().uuidString)"
+        defer { unlink(part) }
         try await builder.runner.check(Command("cp", ["--reflink=auto", bootImage, part]))
         guard rename(part, artifact.imagePath) == 0 else {
             throw LabError(

@@ -69,6 +69,7 @@ struct InterfaceTests {
             request == 3 << 30 | UInt(bytes) << 16 | UInt(UInt8(ascii: "H")) << 8 | UInt(number),
             sourceLocation: sourceLocation)
         #expect(MirrorDevice.request(number: number, bytes: bytes) == request, sourceLocation: sourceLocation)
+        #expect(MirrorDevice.argumentBytes(number: number) == bytes, sourceLocation: sourceLocation)
     }
 
     @Test("A request without a size has that of the first command's argument")

@@ -34,7 +34,7 @@ let devmemArgumentTests: [GuestTest] = [
                 .invalidArgument, "\(name): so is an unknown flag")
         }
         // INFO and STATS change nothing, and are right with all zeros behind size and flags.
-        for (number, bytes) in [(UInt8(0x20), 104), (0x24, 168)] {
+        for (number, bytes) in ownCommands where number == 0x20 || number == 0x24 {
             expectEqual(
                 mirror.answer(argument, number, bytes: bytes + 16, says: bytes + 16, words: [bytes / 8 + 2: 7]), nil,
                 "a longer argument that is zero there is accepted")
@@ -55,10 +55,12 @@ let devmemArgumentTests: [GuestTest] = [
                     "command 0x\(String(command.number, radix: 16)) needs an argument")
             }
         }
-        readOnly.range.pointer?.storeBytes(of: 104, as: UInt32.self)
+        let (info, bytes) = ownCommands[0]
+        readOnly.range.pointer?.storeBytes(of: UInt32(bytes), as: UInt32.self)
         try readOnly.protect(.read)
         expectEqual(
-            mirror.raw(request: MirrorDevice.request(number: 0x20, bytes: 104), argument: UInt(readOnly.range.address)),
+            mirror.raw(
+                request: MirrorDevice.request(number: info, bytes: bytes), argument: UInt(readOnly.range.address)),
             .badAddress, "an answer needs a place")
     },
     GuestTest(
@@ -113,11 +115,10 @@ let devmemArgumentTests: [GuestTest] = [
     },
 ]
 
-/// Our own commands with the sizes of their arguments in bytes.
-private let ownCommands: [(number: UInt8, bytes: Int)] = [
-    (0x20, 104), (0x21, 160), (0x22, 40), (0x23, 40), (0x24, 168), (0x25, 40), (0x26, 48), (0x2d, 48), (0x2e, 16),
-    (0x2f, 40), (0x30, 40), (0x31, 16),
-]
+/// Our own commands, but for on-demand paging, with the sizes of their arguments in bytes.
+private let ownCommands = [UInt8](0x20...0x31).filter { !(0x27...0x2c).contains($0) }.compactMap { number in
+    MirrorDevice.argumentBytes(number: number).map { (number: number, bytes: $0) }
+}
 
 /// Memory for an argument of up to two pages.
 private struct Argument: ~Copyable {

@@ -9,15 +9,11 @@ let fileLifetimeTests: [GuestTest] =
     ) { test, buffer, mirror in
         for seed: UInt64 in [2, 3] {
             buffer.range.fill(seed: seed)
-            try test.file.sync()
-            let disk = try test.file.contentsOnDisk(pages: span)
-            disk.range.expectHolds(seed: seed, "the disk has what a mapping wrote")
+            try test.expectOnDisk(seed: seed, "the disk has what a mapping wrote")
             try buffer.range.expectPlace(.coherent, "the pages have not moved")
         }
         try mirror.fill(buffer.range, seed: 4)
-        try test.file.sync()
-        let disk = try test.file.contentsOnDisk(pages: span)
-        disk.range.expectHolds(seed: 4, "the disk has what the device wrote")
+        try test.expectOnDisk(seed: 4, "the disk has what the device wrote")
     }
     + onTakenFile(
         "file/dirty-returns", "What was written on the device before the pages came back reaches the disk",
@@ -25,9 +21,7 @@ let fileLifetimeTests: [GuestTest] =
     ) { test, buffer, mirror in
         buffer.range.fill(seed: 2)
         try mirror.moveFile(buffer.range, .toSystem)
-        try test.file.sync()
-        let disk = try test.file.contentsOnDisk(pages: span)
-        disk.range.expectHolds(seed: 2, "the disk has it")
+        try test.expectOnDisk(seed: 2, "the disk has it")
     }
     + onOwnDevice(
         "file/mount-again", "A file that was changed on the device is right after its filesystem was away",

@@ -14,6 +14,18 @@ let fileRefusedTests: [GuestTest] =
         try test.expectContents(seed: 2, "the file works")
     }
     + onOwnDevice(
+        "file/ability", "A device says whether it can take page cache, and it can if it says so", on: [.coherent]
+    ) { _, mirror in
+        let buffer = try MappedBuffer.filled(pages: 1, seed: 1)
+        if try mirror.information().abilities.contains(.takeFiles) {
+            _ = try mirror.migrate(buffer.range, .toDevice, files: true)
+        } else {
+            expectRefused(.notSupported, "it cannot") { () throws(MirrorError) in
+                try mirror.migrate(buffer.range, .toDevice, files: true)
+            }
+        }
+    }
+    + onOwnDevice(
         "file/private-memory", "Page cache never goes to memory that the CPU cannot address", on: [.private],
         needs: [.filesOnDevice]
     ) { _, mirror in
@@ -79,9 +91,7 @@ let fileRefusedTests: [GuestTest] =
     try mirror.expectMigration(buffer.range.pages(from: 6, count: 100), .toDevice, files: true, "nor has one room") {
         $0 == 5 ? .noMemory : .moved
     }
-    try test.file.sync()
-    let disk = try test.file.contentsOnDisk(pages: span)
-    disk.range.expectHolds(seed: 2, "all contents are right")
+    try test.expectOnDisk(seed: 2, "all contents are right")
 }
 
 /// The driver goes with page cache on its device.
@@ -108,9 +118,7 @@ let fileModuleTests: [GuestTest] = [
         try buffer.range.expectPlace(.system, "the pages are back")
         try memory.expectContents(seed: 1, "with the contents of one file")
         try onDisk.expectContents(seed: 2, "and of the other")
-        try onDisk.file.sync()
-        let disk = try onDisk.file.contentsOnDisk(pages: span)
-        disk.range.expectHolds(seed: 2, "which are on the disk, too")
+        try onDisk.expectOnDisk(seed: 2, "which are on the disk, too")
         try Shell.run("modprobe hmm_dmirror \(parameters.joined(separator: " "))")
     }
 ]

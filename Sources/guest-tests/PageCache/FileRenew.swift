@@ -21,9 +21,7 @@ let fileRenewTests: [GuestTest] =
         buffer.range.fill(seed: 3)
         try test.expectContents(seed: 3, "read(2) gets what is written then")
         guard test.kind == .ext4 else { return }
-        try test.file.sync()
-        let disk = try test.file.contentsOnDisk(pages: span)
-        disk.range.expectHolds(seed: 3, "the disk has what was written")
+        try test.expectOnDisk(seed: 3, "the disk has what was written")
     }
     + onEachFile(
         "file/renew-dirty", "What was written before the page cache moved within system memory reaches the disk",
@@ -34,9 +32,7 @@ let fileRenewTests: [GuestTest] =
             buffer.range.fill(seed: 2)
             try mirror.moveFile(buffer.range, .renew)
         }
-        try test.file.sync()
-        let disk = try test.file.contentsOnDisk(pages: span)
-        disk.range.expectHolds(seed: 2, "the disk has it")
+        try test.expectOnDisk(seed: 2, "the disk has it")
         try test.file.dropCache()
         let fresh = try test.mapped(.read)
         expect(try !fresh.range.residency().contains(true), "no page of the file is in memory any more")

@@ -25,7 +25,10 @@ let fileStormTests: [GuestTest] =
                 defer { isOver.store(true, ordering: .releasing) }
                 var storm = FileStorm(
                     file: test.file.descriptor, mapping: buffer.range, shadow: shadow.range, seed: seed)
-                try storm.run(milliseconds: 6000)
+                // However slow the machine is, there is no storm without what is wanted of it; the host's limit ends that.
+                try storm.run(milliseconds: 6000) {
+                    movedOut.load(ordering: .relaxed) > 1000 && movedBack.load(ordering: .relaxed) > 500
+                }
             case 1:
                 var random = RandomSource(seed: seed &+ 1)
                 while !isOver.load(ordering: .acquiring) {
@@ -51,7 +54,6 @@ let fileStormTests: [GuestTest] =
         }
         let (out, back) = (movedOut.load(ordering: .relaxed), movedBack.load(ordering: .relaxed))
         Console.line("\(out) pages went to the device, \(back) were brought back")
-        expect(out > 1000 && back > 500, "pages moved all the time", "\(out) out, \(back) back")
         guard test.kind == .ext4 else { return }
         try test.file.resize(pages: stormPages)
         try test.file.sync()
@@ -81,10 +83,11 @@ private struct FileStorm {
         random = RandomSource(seed: seed)
     }
 
-    mutating func run(milliseconds: Int) throws {
+    /// Makes changes for a time, and until there were many and `isEnough` says so.
+    mutating func run(milliseconds: Int, until isEnough: () -> Bool) throws {
         let clock = ContinuousClock()
         let end = clock.now + .milliseconds(milliseconds)
-        while clock.now < end {
+        while clock.now < end || steps < 500 || !isEnough() {
             steps += 1
             switch random.next() % 10 {
             case 0, 1: try write()
@@ -96,7 +99,6 @@ private struct FileStorm {
             }
         }
         Console.line("\(steps) steps")
-        expect(steps > 500, "there were many steps", "\(steps)")
         length = limit
         try systemCall("ftruncate") { ftruncate(file, limit) }
         try read(0..<limit)

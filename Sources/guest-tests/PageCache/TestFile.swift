@@ -64,6 +64,15 @@ struct TestFile: ~Copyable, Sendable {
         let image = try self.file.contents(pages: pages, file: file, line: line)
         image.range.expectHolds(seed: seed, sentence, file: file, line: line)
     }
+
+    /// The disk has the pattern, once all is written back.
+    func expectOnDisk(
+        pages: Int = span, seed: UInt64, _ sentence: String, file: String = #fileID, line: Int = #line
+    ) throws {
+        try self.file.sync(file: file, line: line)
+        let disk = try self.file.contentsOnDisk(pages: pages, file: file, line: line)
+        disk.range.expectHolds(seed: seed, sentence, file: file, line: line)
+    }
 }
 
 /// Makes one test for each kind of file from one body, which gets a file of ``span`` pages with the pattern of seed 1 and

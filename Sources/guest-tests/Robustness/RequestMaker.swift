@@ -37,6 +37,10 @@ struct RequestMaker {
     /// Puts the next request's argument into its place and names the request.
     mutating func next() -> Request {
         var words = form()
+        if let own = MirrorDevice.argumentBytes(number: number) {
+            words += zeros(own / 8 - words.count)
+            words[0] |= UInt64(own)
+        }
         let bytes = words.count * 8
         if random.once(in: 2) { for _ in 0..<Int.random(in: 1...3, using: &random) { spoil(&words) } }
         var size = bytes
@@ -73,51 +77,48 @@ struct RequestMaker {
         (ground.frames.isEmpty ? 0 : random.one(of: ground.frames)) &+ random.one(of: [0, 0, 0, 1, 7, 512])
     }
 
-    private mutating func header(_ bytes: UInt64, _ flags: [UInt64]) -> UInt64 {
-        bytes | random.one(of: flags) << 32
-    }
+    /// The first word, whose lower half is the size.
+    private mutating func flags(_ sets: [UInt64]) -> UInt64 { random.one(of: sets) << 32 }
 
     private mutating func milliseconds() -> UInt64 { UInt64.random(in: 0...2, using: &random) }
 
-    /// The command's own form, in 64-bit words, as hmm_dmirror_uapi.h lays it out.
+    /// The beginning of the command's own form, in 64-bit words, as hmm_dmirror_uapi.h lays it out; the rest is zero.
     private mutating func form() -> [UInt64] {
         let scratch = ground.scratch.address
         switch number {
-        case 0x20: return [header(104, [0])] + zeros(12)
-        case 0x21:
-            return [header(160, [1, 2, 5, 6, 9, 13, 16, 20]), address(), count(), random.one(of: [0, scratch])]
-                + zeros(16)
+        case 0x20: return [flags([0])]
+        case 0x21: return [flags([1, 2, 5, 6, 9, 13, 16, 20]), address(), count(), random.one(of: [0, scratch])]
         case 0x22:
             return random.once(in: 3)
-                ? [header(40, [1]), 0, 0, milliseconds(), 0] : [header(40, [0]), frame(), count(), milliseconds(), 0]
+                ? [flags([1]), 0, 0, milliseconds(), 0] : [flags([0]), frame(), count(), milliseconds(), 0]
         case 0x23:
             let delays = UInt64.random(in: 0...20, using: &random) | UInt64.random(in: 0...20, using: &random) << 32
-            return [header(40, [0, 1, 2, 3]), milliseconds(), milliseconds(), delays, milliseconds()]
-        case 0x24: return [header(168, [0, 1])] + zeros(20)
+            return [flags([0, 1, 2, 3]), milliseconds(), milliseconds(), delays, milliseconds()]
+        case 0x24: return [flags([0, 1])]
         case 0x25:
             let pfns = random.one(of: [0, scratch + 32 * 4096])
             return random.once(in: 2)
-                ? [header(40, [0]), address(), count(), scratch, pfns] : [header(40, [1]), frame(), 1, scratch, pfns]
+                ? [flags([0]), address(), count(), scratch, pfns] : [flags([1]), frame(), 1, scratch, pfns]
         case 0x26:
             return random.once(in: 2)
-                ? [header(48, [0]), address() + 8, 0, random.next(), 0, 0]
-                : [header(48, [0]), address() + 16, 1, random.next(), random.next(), 0]
+                ? [flags([0]), address() + 8, 0, random.next(), 0, 0]
+                : [flags([0]), address() + 16, 1, random.next(), random.next(), 0]
         case 0x27:
             return random.once(in: 4)
-                ? [header(32, [2, 3]), 0, 0, random.next() % 4]
-                : [header(32, [0, 1, 4, 5]), address(), count(), random.next() % 4]
-        case 0x28: return [header(120, [0, 0, 0, 1]), handle()] + zeros(13)
+                ? [flags([2, 3]), 0, 0, random.next() % 4]
+                : [flags([0, 1, 4, 5]), address(), count(), random.next() % 4]
+        case 0x28: return [flags([0, 0, 0, 1]), handle()]
         case 0x29:
             let count = UInt64.random(in: 1...4, using: &random)
-            return [header(24, [0]), placeWork(Int(count)), count]
-        case 0x2a: return [header(32, [0]), scratch, count() | milliseconds() << 32, 0]
-        case 0x2d: return [header(48, [0, 1, 2, 3]), address(), count(), 0, 0, 0]
-        case 0x2e: return [header(16, [0]), UInt64.random(in: 0...4, using: &random)]
+            return [flags([0]), placeWork(Int(count)), count]
+        case 0x2a: return [flags([0]), scratch, count() | milliseconds() << 32, 0]
+        case 0x2d: return [flags([0, 1, 2, 3]), address(), count(), 0, 0, 0]
+        case 0x2e: return [flags([0]), UInt64.random(in: 0...4, using: &random)]
         case 0x2f:
             // Memory that is added has to be removed again, which takes a while.
-            return [header(40, [0]), random.one(of: [512, 0, 1, 511, 513, 1000, 262_656, 1 << 52]), 0, 0, 0]
-        case 0x30: return [header(40, [0]), 0, frame(), milliseconds(), 0]
-        case 0x31: return [header(16, [0, 1, 2]), milliseconds()]
+            return [flags([0]), random.one(of: [512, 0, 1, 511, 513, 1000, 262_656, 1 << 52]), 0, 0, 0]
+        case 0x30: return [flags([0]), 0, frame(), milliseconds(), 0]
+        case 0x31: return [flags([0, 1, 2]), milliseconds()]
         default: return [address(), scratch, count(), 0, 0]
         }
     }
