@@ -232,6 +232,14 @@ ssize_t test_send_file(int to, int from, size_t bytes)
 	return sendfile(to, from, &offset, bytes);
 }
 
+long test_move_to_node(unsigned int from, unsigned int to)
+{
+	unsigned long old_nodes = 1UL << from, new_nodes = 1UL << to;
+
+	/* The kernel looks at one bit less than it is told. */
+	return syscall(SYS_migrate_pages, 0, 65UL, &old_nodes, &new_nodes);
+}
+
 int test_punch_hole(int file, off_t offset, off_t bytes)
 {
 	return fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);

@@ -292,6 +292,7 @@ struct BisectionWork: Sendable {
         words += ["--driver", guest.driver.rawValue, "--machine", guest.machine]
         if let cpus = guest.cpus { words += ["--cpus", "\(cpus)"] }
         if let memory = guest.memoryMiB { words += ["--memory", "\(memory)"] }
+        if let nodes = guest.nodes { words += ["--nodes", "\(nodes)"] }
         if guest.accelerator != .auto { words += ["--accel", guest.accelerator.rawValue] }
         words += guest.append.flatMap { ["--append", $0] }
         return words + tail

@@ -54,6 +54,8 @@ public struct GuestSelection: Sendable, Equatable {
     public var cpus: Int?
     /// Memory in MiB; nil for the machine's own.
     public var memoryMiB: Int?
+    /// NUMA nodes; nil for one.
+    public var nodes: Int?
     /// Words for the kernel command line.
     public var append: [String]
     /// How instructions are run.
@@ -63,12 +65,13 @@ public struct GuestSelection: Sendable, Equatable {
 
     /// Makes a selection.
     public init(
-        machine: String = "q35", cpus: Int? = nil, memoryMiB: Int? = nil, append: [String] = [],
+        machine: String = "q35", cpus: Int? = nil, memoryMiB: Int? = nil, nodes: Int? = nil, append: [String] = [],
         accelerator: AcceleratorChoice = .auto, driver: Driver = .testHmm
     ) {
         self.machine = machine
         self.cpus = cpus
         self.memoryMiB = memoryMiB
+        self.nodes = nodes
         self.append = append
         self.accelerator = accelerator
         self.driver = driver

@@ -222,8 +222,8 @@ struct GuestBoots: Sendable {
     func request(_ index: Int, hasShell: Bool = false) throws -> BootRequest {
         BootRequest(
             machine: machine, kernel: try Self.image(of: kernel, machine), initrd: image, append: selection.append,
-            cpus: selection.cpus, memoryMiB: selection.memoryMiB, accelerator: accelerator,
-            runFolder: try folder.boot(index), hasShell: hasShell)
+            cpus: selection.cpus, memoryMiB: selection.memoryMiB, nodes: selection.nodes,
+            accelerator: accelerator, runFolder: try folder.boot(index), hasShell: hasShell)
     }
 
     /// The driver with the memory that the machine sets aside for it.

@@ -36,6 +36,7 @@ public func argv(for request: BootRequest) -> [String] {
     words += ["-accel", settings?.options ?? request.accelerator.rawValue]
     if let cpu = settings?.cpu { words += ["-cpu", cpu] }
     words += ["-smp", "\(request.cpus)", "-m", "\(request.memoryMiB)M"]
+    words += nodes(request)
     words += ["-kernel", request.kernel]
     if let initrd = request.initrd { words += ["-initrd", initrd] }
     words += ["-append", request.kernelCommandLine]
@@ -56,6 +57,21 @@ public func argv(for request: BootRequest) -> [String] {
 /// The whole command for a boot, runnable as it is once the run folder exists.
 public func launchCommand(for request: BootRequest) -> Command {
     Command(request.machine.emulator, argv(for: request), in: request.runFolder)
+}
+
+/// NUMA nodes with equal parts of memory and CPUs; the last ones have none of these where there are more nodes than CPUs.
+private func nodes(_ request: BootRequest) -> [String] {
+    guard request.nodes > 1 else { return [] }
+    // Whole units of the kernel's memory subsections, and what is left for the last.
+    let part = request.memoryMiB / request.nodes & ~1
+    return (0..<request.nodes).flatMap { node in
+        let size = node < request.nodes - 1 ? part : request.memoryMiB - part * (request.nodes - 1)
+        let (first, end) = (request.cpus * node / request.nodes, request.cpus * (node + 1) / request.nodes)
+        return [
+            "-object", "memory-backend-ram,id=ram\(node),size=\(size)M", "-numa",
+            "node,nodeid=\(node),memdev=ram\(node)" + (first < end ? ",cpus=\(first)-\(end - 1)" : ""),
+        ]
+    }
 }
 
 private func socket(_ id: String, _ path: String) -> String {

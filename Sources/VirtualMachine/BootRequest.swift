@@ -6,6 +6,8 @@ public struct BootRequest: Sendable, Equatable {
     /// What the host leaves to the kernel at least, in MiB, beside reserved memory: a debug kernel with KASAN and the
     /// suites' huge pages fit.
     public static let leastKernelMemoryMiB = 512
+    /// What a NUMA node has at least, in MiB: half of it may be set aside, and the kernel has its own tables in each.
+    public static let leastNodeMemoryMiB = 1024
     /// The longest command line that an x86 kernel takes, in bytes with its final NUL (`COMMAND_LINE_SIZE`).
     public static let commandLineSize = 2048
 
@@ -21,6 +23,8 @@ public struct BootRequest: Sendable, Equatable {
     public var cpus: Int
     /// Memory in MiB, reserved memory included.
     public var memoryMiB: Int
+    /// The number of NUMA nodes that CPUs and memory are dealt out to, in equal parts.
+    public var nodes: Int
     /// How instructions are run.
     public var accelerator: Accelerator
     /// The folder for this boot's own files and sockets, as an absolute path; used for one boot only.
@@ -31,7 +35,7 @@ public struct BootRequest: Sendable, Equatable {
     /// Makes a request; CPUs and memory are the machine's own where they are nil.
     public init(
         machine: MachineDescription, kernel: String, initrd: String?, append: [String] = [], cpus: Int? = nil,
-        memoryMiB: Int? = nil, accelerator: Accelerator, runFolder: String, hasShell: Bool = false
+        memoryMiB: Int? = nil, nodes: Int? = nil, accelerator: Accelerator, runFolder: String, hasShell: Bool = false
     ) {
         self.machine = machine
         self.kernel = kernel
@@ -39,6 +43,7 @@ public struct BootRequest: Sendable, Equatable {
         self.append = append
         self.cpus = cpus ?? machine.cpus
         self.memoryMiB = memoryMiB ?? machine.memoryMiB
+        self.nodes = nodes ?? 1
         self.accelerator = accelerator
         self.runFolder = runFolder
         self.hasShell = hasShell
@@ -54,8 +59,8 @@ public struct BootRequest: Sendable, Equatable {
 
     /// Refuses what no emulator could make sense of.
     ///
-    /// - Throws: ``LabError`` `accelerator-unsupported`, `cpus-invalid`, `memory-too-small`, `command-line-too-long`,
-    ///   `kernel-missing`, `initrd-missing`.
+    /// - Throws: ``LabError`` `accelerator-unsupported`, `cpus-invalid`, `nodes-invalid`, `memory-too-small`,
+    ///   `command-line-too-long`, `kernel-missing`, `initrd-missing`.
     public func check() throws {
         guard machine.accelerators[accelerator] != nil else {
             throw LabError(
@@ -67,6 +72,13 @@ public struct BootRequest: Sendable, Equatable {
             throw LabError("cpus-invalid", exit: .usage, "A guest needs at least one CPU, not \(cpus)")
         }
         try checkMemory()
+        let most = max(memoryMiB / Self.leastNodeMemoryMiB, 1)
+        guard (1...most).contains(nodes) else {
+            throw LabError(
+                "nodes-invalid", exit: .usage, "\(memoryMiB) MiB cannot be dealt out to \(nodes) NUMA nodes",
+                cause: "Each of them gets at least \(Self.leastNodeMemoryMiB) MiB.",
+                next: "Ask for at most \(most), or for more --memory.")
+        }
         let length = kernelCommandLine.utf8.count
         guard length < Self.commandLineSize else {
             throw LabError(

@@ -45,7 +45,19 @@ case ("helper", let name?):
 case ("measure", nil):
     let figures = GuestTest("measure/driver", "Figures of the driver", needs: [.private]) { try Measure.run() }
     exit(figures.run().rawValue)
+case ("measure", "kernel"):
+    exit(GuestTest("measure/kernel", "Figures of the kernel", needs: []) { try Measure.kernel() }.run().rawValue)
+case ("measure", "files"):
+    let figures = GuestTest("measure/files", "Page cache beside anonymous memory", needs: [.ours, .filesOnDevice]) {
+        try Measure.files()
+    }
+    exit(figures.run().rawValue)
+case ("measure", "unload"):
+    let figures = GuestTest("measure/unload", "How long the driver takes to leave", needs: [.ours, .contentsLost]) {
+        try Measure.unload()
+    }
+    exit(figures.run().rawValue)
 default:
-    Console.line("usage: guest-tests list | guest-tests run SUITE/NAME | guest-tests measure")
+    Console.line("usage: guest-tests list | guest-tests run SUITE/NAME | guest-tests measure [kernel | files | unload]")
     exit(TestExit.usage.rawValue)
 }

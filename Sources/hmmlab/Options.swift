@@ -65,6 +65,9 @@ struct GuestOptionGroup: ParsableArguments {
     @Option(help: ArgumentHelp("Memory of the guest in MiB.", valueName: "mib"))
     var memory: Int?
 
+    @Option(help: ArgumentHelp("NUMA nodes of the guest, with equal parts of memory and CPUs.", valueName: "n"))
+    var nodes: Int?
+
     @Option(
         help: ArgumentHelp("Words for the kernel's command line; repeatable, later ones win.", valueName: "words"))
     var append: [String] = []
@@ -77,8 +80,9 @@ struct GuestOptionGroup: ParsableArguments {
 
     func selection() throws -> GuestSelection {
         if let cpus, cpus < 1 { throw ValidationError("--cpus takes a number from 1, not \(cpus).") }
+        if let nodes, nodes < 1 { throw ValidationError("--nodes takes a number from 1, not \(nodes).") }
         return GuestSelection(
-            machine: machine, cpus: cpus, memoryMiB: memory,
+            machine: machine, cpus: cpus, memoryMiB: memory, nodes: nodes,
             append: append.flatMap { $0.split(separator: " ").map(String.init) }, accelerator: accel, driver: driver)
     }
 }

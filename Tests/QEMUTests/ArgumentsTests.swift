@@ -32,6 +32,21 @@ import VirtualMachine
             ])
     }
 
+    @Test func nodesGetEqualParts() {
+        var request = request()
+        (request.cpus, request.memoryMiB, request.nodes) = (2, 4097, 2)
+        let line = argv(for: request).joined(separator: " ")
+        #expect(
+            line.contains(
+                " -m 4097M -object memory-backend-ram,id=ram0,size=2048M -numa node,nodeid=0,memdev=ram0,cpus=0-0"
+                    + " -object memory-backend-ram,id=ram1,size=2049M -numa node,nodeid=1,memdev=ram1,cpus=1-1 -kernel "
+            ))
+        (request.cpus, request.nodes) = (1, 3)
+        let numa = argv(for: request).filter { $0.hasPrefix("node,") }
+        #expect(
+            numa == ["node,nodeid=0,memdev=ram0", "node,nodeid=1,memdev=ram1", "node,nodeid=2,memdev=ram2,cpus=0-0"])
+    }
+
     @Test func everythingThatCanBeAdded() {
         var machine = plainMachine
         machine.devices = ["ivshmem-plain,memdev=m"]
@@ -137,6 +152,12 @@ import VirtualMachine
     }
 
     @Test func noCPU() { #expect(error { $0.cpus = 0 }?.code == "cpus-invalid") }
+
+    @Test func nodesThatCannotBe() {
+        #expect(error { ($0.memoryMiB, $0.nodes) = (2048, 2) } == nil)
+        #expect(error { ($0.memoryMiB, $0.nodes) = (2047, 2) }?.code == "nodes-invalid")
+        #expect(error { $0.nodes = 0 }?.code == "nodes-invalid")
+    }
 
     @Test func memoryBehindReservedRegions() {
         func demand(_ mebibytes: Int) -> LabError? {

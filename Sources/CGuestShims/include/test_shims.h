@@ -72,6 +72,10 @@ ssize_t test_send_file(int to, int from, size_t bytes);
 /* Gives a part of a file back to the file system; its length stays. Reason: fallocate(2) needs _GNU_SOURCE. */
 int test_punch_hole(int file, off_t offset, off_t bytes);
 
+/* Moves all of this process's pages from one NUMA node below 64 to another; how many stayed, or -1 with errno.
+ * Reason: glibc has no migrate_pages(2), and syscall() is variadic. */
+long test_move_to_node(unsigned int from, unsigned int to);
+
 /* No write and no new writable mapping of a memory file from now on. Reason: F_ADD_SEALS needs _GNU_SOURCE. */
 int test_seal_against_writing(int file);
 

@@ -8,7 +8,7 @@ import Synchronization
 enum Measure {
     /// 64 MiB.
     private static let hugePages = 32
-    private static let rounds = 7
+    static let rounds = 7
     /// How many faults are timed one by one, in pages.
     private static let faults = 2048
 
@@ -21,18 +21,18 @@ enum Measure {
         try tableMemory()
     }
 
-    private static func figure(_ name: String, _ value: Double, _ unit: String) {
+    static func figure(_ name: String, _ value: Double, _ unit: String) {
         Console.line("\(name)\t\((value * 100).rounded() / 100)\t\(unit)")
     }
 
     /// The duration of some work in seconds.
-    private static func seconds(_ work: () throws -> Void) rethrows -> Double {
+    static func seconds(_ work: () throws -> Void) rethrows -> Double {
         let clock = ContinuousClock()
         let duration = try clock.measure(work)
         return duration / .seconds(1)
     }
 
-    private static func median(_ values: [Double], _ percent: Int = 50) -> Double {
+    static func median(_ values: [Double], _ percent: Int = 50) -> Double {
         values.sorted()[min(values.count * percent / 100, values.count - 1)]
     }
 
