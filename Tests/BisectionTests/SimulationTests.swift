@@ -73,6 +73,14 @@ extension SimulatedCase {
         let capacity = rate == 1 ? 1 : log2(1 + rate * pow(miss, miss / rate))
         return log2(Double(stepCount)) / capacity
     }
+
+    /// The fewest runs of the culprit's parent, on average, by which any procedure that is right so often can tell the
+    /// parent from the culprit: no other state tells the two from each other, and all that its runs say is that it passed.
+    ///
+    /// By the data processing inequality: what the two answers differ by over what one run can differ by.
+    static func parentBound(rate: Double, confidence: Double) -> Double {
+        (2 * confidence - 1) * log(confidence / (1 - confidence)) / -log(1 - rate)
+    }
 }
 
 /// splitmix64: the same seed gives the same cases everywhere.
@@ -148,7 +156,9 @@ struct SimulationTests {
             String(format: "%.1f runs", bound / Double(cases)))
         print(
             "simulated: failure rate \(rate): told the rate, \(share(told.right, told.runs, of: told.found)), of them",
-            String(format: "%.1f to search", Double(told.searching) / Double(cases)))
+            String(format: "%.1f to search;", Double(told.searching) / Double(cases)),
+            "to be sure of the parent alone takes at least",
+            String(format: "%.1f", SimulatedCase.parentBound(rate: rate, confidence: knowing.confidence)))
     }
 
     @Test("Whatever confidence is asked for, at least that share is right", arguments: [0.7, 0.8, 0.9, 0.95])
