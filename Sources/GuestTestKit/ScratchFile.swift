@@ -119,12 +119,18 @@ public struct ScratchFile: ~Copyable, Sendable {
     }
 
     /// Writes the pattern with pwrite(2), not through a mapping.
+    ///
+    /// - Parameter inOneCall: instead of page by page. A filesystem may make large folios of what it gets at once.
     public func fill(
-        seed: UInt64, pages: Int, file: String = #fileID, line: Int = #line
+        seed: UInt64, pages: Int, inOneCall: Bool = false, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) {
         let source = try MappedBuffer.filled(pages: pages, seed: seed, file: file, line: line)
-        try systemCall("pwrite", file: file, line: line) {
-            pwrite(descriptor, source.range.pointer, Int(source.range.byteCount), 0)
+        let step = inOneCall ? max(pages, 1) : 1
+        for first in stride(from: 0, to: pages, by: step) {
+            let part = source.range.pages(from: first, count: step)
+            try systemCall("pwrite", file: file, line: line) {
+                pwrite(descriptor, part.pointer, Int(part.byteCount), first * PageRange.pageSize)
+            }
         }
     }
 

@@ -13,6 +13,7 @@ let tests =
     + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
     + contentsLostTests + contentsLostHugeTests + contentsLostUnplugTests + poisonTests
     + fileRenewTests + fileAccessTests + fileLifetimeTests + fileHoldTests + fileRefusedTests + fileStormTests
+    + fileLargeTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.

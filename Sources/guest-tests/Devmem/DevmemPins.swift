@@ -213,6 +213,25 @@ let devmemPinTests: [GuestTest] =
         buffer.range.expectHolds(seed: 1, "the contents are right")
         _ = consume swap
     }
+    + onOwnDevice(
+        "devmem/thp-pinned-neighbours", "Small pages move although a pinned huge page lies before them", needs: [.thp]
+    ) { memory, mirror in
+        let buffer = try MappedBuffer.transparentHuge(hugePages: 1)
+        buffer.range.fill(seed: 1)
+        try buffer.range.expectSmaps("AnonHugePages", buffer.range.size, "the memory is a huge page")
+        let half = buffer.range.count / 2
+        let upper = buffer.range.pages(from: half, count: half)
+        let pinned = try mirror.pin(buffer.range.page(7), .write)
+        // Pinned, it cannot be split: what is faulted in there now is small, and has the same page table.
+        try buffer.advise(.dontNeed, upper)
+        upper.fill(seed: 1, firstPage: half)
+        try mirror.expectMigration(buffer.range, .toDevice, "what is left of the huge page stays, and nothing else") {
+            $0 < half ? .pinned : .moved
+        }
+        try upper.expectPlace(memory.place, "the small pages are on the device")
+        buffer.range.expectHolds(seed: 1, "the contents are right")
+        try pinned.release()
+    }
     + onOwnDevice("devmem/refused-ranges", "A range that cannot move at all is refused as such") { _, mirror in
         let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
         try buffer.unmap(buffer.range.page(8))
