@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
@@ -217,7 +218,24 @@ int test_direct_file(int file)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
+int test_checkpoint(int file)
+{
+	uint32_t flags = 0;
+
+	/* EXT4_IOC_CHECKPOINT of fs/ext4/ext4.h, which no kernel installs for user programs. */
+	return ioctl(file, _IOW('f', 43, uint32_t), &flags);
+}
+
+int test_block_of_page(int file, int page)
+{
+	int block = page;
+
+	if (ioctl(file, FIBMAP, &block))
+		return -1;
+	return block;
 }
 
 int test_begin_write_back(int file)
@@ -225,10 +243,8 @@ int test_begin_write_back(int file)
 	return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-ssize_t test_send_file(int to, int from, size_t bytes)
+ssize_t test_send_file(int to, int from, off_t offset, size_t bytes)
 {
-	off_t offset = 0;
-
 	return sendfile(to, from, &offset, bytes);
 }
 

@@ -27,38 +27,69 @@ public enum Shell {
     }
 }
 
-/// A filesystem of 32 MiB that the ext4 driver serves, on a loop device over a file of tmpfs or on a slow disk; gone when
-/// its owner is.
+/// A filesystem on a loop device over a file of tmpfs or on a slow disk; gone when its owner is.
 ///
 /// Its pages are written back, which those of tmpfs never are.
 public struct DiskFileSystem: ~Copyable, Sendable {
     /// Where it is mounted.
     public let folder: String
+    private let format: Format
     private let device: Device
-    private var image: String { folder + ".image" }
+
+    /// How it is laid out, and which driver serves it.
+    public enum Format: Sendable, CaseIterable {
+        /// What busybox makes and the ext4 driver serves: ext2, without a journal and without extents, 32 MiB.
+        case plain
+        /// ext4 as Debian's tools make it, 32 MiB: a journal of the filesystem's own data, before which files' data is written
+        /// to its place (`data=ordered`); needs ``Requirement/mkfsExt4``.
+        case ext4
+        /// The same, with the data of files in the journal, too (`data=journal`).
+        case ext4Journal
+        /// XFS, of the least size that its tools make; needs ``Requirement/xfs``.
+        case xfs
+
+        /// Makes a filesystem in a new image, which is as sparse as the tools leave it.
+        fileprivate func make(in image: String) -> String {
+            switch self {
+            // Blocks of a page, so that no page is cut.
+            case .plain: "truncate -s 32M \(image) && mke2fs -F -b 4096 \(image) > /dev/null"
+            case .ext4, .ext4Journal: "truncate -s 32M \(image) && mkfs.ext4 -q -F -b 4096 \(image)"
+            case .xfs: "truncate -s 300M \(image) && mkfs.xfs -q -b size=4096 \(image)"
+            }
+        }
+
+        /// The words for mount(8) that choose the driver and the mode.
+        fileprivate var mount: String {
+            switch self {
+            case .plain: "-t ext4 -o loop"
+            case .ext4: "-t ext4 -o loop,data=ordered"
+            case .ext4Journal: "-t ext4 -o loop,data=journal"
+            case .xfs: "-t xfs -o loop"
+            }
+        }
+    }
 
     /// What the filesystem lies on.
     public enum Device: Sendable {
         /// A file of tmpfs.
         case memory
-        /// A disk that needs 0.3 seconds for each request; needs ``Requirement/nullBlock`` as well.
+        /// A disk that needs 0.3 seconds for each request, with ``Format/plain`` whatever else is asked for, since the others
+        /// need many; needs ``Requirement/nullBlock`` as well.
         case slow
     }
 
-    /// Makes the filesystem and mounts it; needs ``Requirement/ext4``.
+    /// Makes the filesystem and mounts it; needs ``Requirement/ext4`` unless ``Format`` says otherwise.
     public init(
-        _ device: Device = .memory, file: String = #fileID, line: Int = #line
+        _ format: Format = .plain, on device: Device = .memory, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) {
         folder = "/tmp/disk-\(getpid())"
         self.device = device
-        // Busybox makes ext2, which is ext4 without its later features; blocks of a page, so that no page is cut.
+        self.format = format
+        let image = folder + ".image"
         let script =
             switch device {
             case .memory:
-                """
-                mkdir \(folder) && truncate -s 32M \(folder).image && mke2fs -F -b 4096 \(folder).image > /dev/null \
-                && mount -t ext4 -o loop \(folder).image \(folder)
-                """
+                "mkdir \(folder) && \(format.make(in: image)) && mount \(format.mount) \(image) \(folder)"
             case .slow:
                 """
                 mkdir \(folder) \
@@ -69,11 +100,27 @@ public struct DiskFileSystem: ~Copyable, Sendable {
         try Shell.run(script, file: file, line: line)
     }
 
+    /// The file of tmpfs that is the disk, and has what was written to it.
+    public var image: String { folder + ".image" }
+
     /// Takes the filesystem away and mounts it again, so that all that is known of it comes from the disk; no file of it
     /// may be open.
     public func mountAgain(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
-        try Shell.run(
-            "umount \(folder) && mount -t ext4 -o loop \(image) \(folder)", file: file, line: line)
+        try Shell.run("umount \(folder) && mount \(format.mount) \(image) \(folder)", file: file, line: line)
+    }
+
+    /// Brings everything to its place on the disk, the journal's contents included: a filesystem that is frozen needs none.
+    public func settle(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try Shell.run("fsfreeze --freeze \(folder) && fsfreeze --unfreeze \(folder)", file: file, line: line)
+    }
+
+    /// The blocks that a mounted filesystem has to give (statvfs(3)).
+    public static func freeBlocks(
+        of folder: String, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> Int {
+        var numbers = statvfs()
+        try systemCall("statvfs", file: file, line: line) { statvfs(folder, &numbers) }
+        return Int(numbers.f_bfree)
     }
 
     deinit {

@@ -33,7 +33,23 @@ public struct MemoryGroup: ~Copyable {
     /// How many processes were killed for want of memory.
     public borrowing func kills(file: String = #fileID, line: Int = #line) throws(SystemCallError) -> Int {
         let events = try TextFile.read("\(folder)/memory.events", file: file, line: line)
-        let entry = events.split(separator: "\n").first { $0.hasPrefix("oom_kill ") }
-        return entry.flatMap { Int($0.dropFirst("oom_kill ".count)) } ?? 0
+        return KernelCounters.value(of: "oom_kill", in: events) ?? 0
+    }
+
+    /// A number of memory.stat, in bytes where it is memory; exact after at most two seconds of rest.
+    public borrowing func statistic(
+        _ name: String, file: String = #fileID, line: Int = #line
+    ) throws -> Int {
+        let statistics = try TextFile.read("\(folder)/memory.stat", file: file, line: line)
+        return try requireValue(
+            KernelCounters.value(of: name, in: statistics), "memory.stat has \(name)", file: file, line: line)
+    }
+
+    /// How many groups of the system are removed but not gone, since memory is still charged to them.
+    public static func dying(file: String = #fileID, line: Int = #line) throws -> Int {
+        let statistics = try TextFile.read("\(root)/cgroup.stat", file: file, line: line)
+        return try requireValue(
+            KernelCounters.value(of: "nr_dying_descendants", in: statistics), "cgroup.stat has the number", file: file,
+            line: line)
     }
 }

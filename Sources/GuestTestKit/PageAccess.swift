@@ -84,6 +84,37 @@ public struct PagePipe: ~Copyable {
         }
     }
 
+    /// Puts references to the pages of an open file's part into the pipe (sendfile(2)); at most 16 pages fit.
+    public func send(
+        _ bytes: Range<Int>, of descriptor: Int32, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        var done = 0
+        while done < bytes.count {
+            let count = try systemCall("sendfile", file: file, line: line) {
+                test_send_file(writeEnd, descriptor, off_t(bytes.lowerBound + done), bytes.count - done)
+            }
+            guard count > 0 else {
+                throw SystemCallError(
+                    call: "sendfile of \(done) bytes", code: Errno(rawValue: EIO), file: file, line: line)
+            }
+            done += count
+        }
+    }
+
+    /// Empties the pipe of so many bytes, which lets go of the pages.
+    public func drain(
+        bytes count: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var done = 0
+        while done < count {
+            done += try systemCall("read from a pipe", file: file, line: line) {
+                bytes.withUnsafeMutableBytes { Glibc.read(readEnd, $0.baseAddress.map { $0 + done }, count - done) }
+            }
+        }
+        return bytes
+    }
+
     /// Empties the pipe of `pages` pages, which lets go of them.
     public func drain(
         pages: Int, file: String = #fileID, line: Int = #line

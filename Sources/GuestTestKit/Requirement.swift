@@ -29,6 +29,12 @@ public enum Requirement: String, Sendable, CaseIterable {
     case unlockedRead = "unlocked_read"
     /// The ext4 driver and loop devices, which the requirement loads.
     case ext4
+    /// ``ext4``, and Debian's own program that makes such filesystems.
+    case mkfsExt4 = "mkfs_ext4"
+    /// The XFS driver and loop devices, which the requirement loads, and the program that makes such filesystems.
+    case xfs = "mkfs_xfs"
+    /// fio, which writes and verifies files in ways of its own.
+    case fio
     /// More than one processor.
     case smp
     /// A kernel that fails the nth allocation of a thread, as CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC make it.
@@ -68,7 +74,12 @@ public enum Requirement: String, Sendable, CaseIterable {
                 _ = try device.readUnlocked(PageRange(address: 0, pageCount: 1), into: nil)
             }
         case .ext4:
-            (try? Shell.run(Self.loadExt4)) == nil ? "no ext4 filesystem or no loop device" : nil
+            (try? Shell.run(Self.load("ext4"))) == nil ? "no ext4 filesystem or no loop device" : nil
+        case .mkfsExt4: Self.missingProgram("mkfs.ext4") ?? Self.ext4.missing()
+        case .xfs:
+            Self.missingProgram("mkfs.xfs")
+                ?? ((try? Shell.run(Self.load("xfs"))) == nil ? "no XFS filesystem or no loop device" : nil)
+        case .fio: Self.missingProgram("fio")
         case .failingAllocations:
             FailingAllocations.areThere ? nil : "a kernel without CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC"
         case .secretMemory:
@@ -83,8 +94,16 @@ public enum Requirement: String, Sendable, CaseIterable {
         }
     }
 
-    private static let loadExt4 =
-        "{ grep -qw ext4 /proc/filesystems || modprobe ext4; } && { test -e /dev/loop-control || modprobe loop; }"
+    private static func load(_ filesystem: String) -> String {
+        "{ grep -qw \(filesystem) /proc/filesystems || modprobe \(filesystem); } "
+            + "&& { test -e /dev/loop-control || modprobe loop; }"
+    }
+
+    /// Why a program that the host brings along where it has it is not here.
+    private static func missingProgram(_ name: String) -> String? {
+        (try? Shell.run("command -v \(name) > /dev/null")) == nil
+            ? "no \(name), which the host did not have either" : nil
+    }
 
     private func missingLongTermPin() -> String? {
         do {

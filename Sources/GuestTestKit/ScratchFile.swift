@@ -83,24 +83,68 @@ public struct ScratchFile: ~Copyable, Sendable {
         }
     }
 
+    /// Keeps the kernel from reading more than it is asked for (posix_fadvise(2)).
+    public func expectRandomAccess(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        let code = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+        guard code == 0 else {
+            throw SystemCallError(call: "posix_fadvise", code: Errno(rawValue: code), file: file, line: line)
+        }
+    }
+
+    /// Has ext4 write everything that is in its journal to its place on the disk, and empty the journal.
+    public func checkpoint(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("EXT4_IOC_CHECKPOINT", file: file, line: line) { test_checkpoint(descriptor) }
+    }
+
     /// Begins to write what was changed to the disk, and waits for nothing.
     public func beginWriteBack(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try Self.beginWriteBack(of: descriptor, file: file, line: line)
+    }
+
+    /// As ``beginWriteBack(file:line:)``, for an open file.
+    public static func beginWriteBack(
+        of descriptor: Int32, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
         try systemCall("sync_file_range", file: file, line: line) { test_begin_write_back(descriptor) }
     }
+
+    /// Opens the file once more, to read and write it past the page cache (O_DIRECT).
+    public func openedDirect(file: String = #fileID, line: Int = #line) throws(SystemCallError) -> ScratchFile {
+        ScratchFile(
+            adopting: try systemCall("open with O_DIRECT", file: file, line: line) { test_direct_file(descriptor) })
+    }
+
+    private init(adopting descriptor: Int32) { self.descriptor = descriptor }
 
     /// Reads the file past the page cache, from its disk (O_DIRECT).
     public func contentsOnDisk(
         pages: Int, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) -> MappedBuffer {
         let target = try MappedBuffer.anonymous(pages: pages, file: file, line: line)
-        let direct = try systemCall("open with O_DIRECT", file: file, line: line) { test_direct_file(descriptor) }
-        defer { close(direct) }
+        let direct = try openedDirect(file: file, line: line)
         let count = try systemCall("pread with O_DIRECT", file: file, line: line) {
-            pread(direct, target.range.pointer, Int(target.range.byteCount), 0)
+            pread(direct.descriptor, target.range.pointer, Int(target.range.byteCount), 0)
         }
         guard count == Int(target.range.byteCount) else {
             throw SystemCallError(
                 call: "pread of \(count) bytes with O_DIRECT", code: Errno(rawValue: EIO), file: file, line: line)
+        }
+        return target
+    }
+
+    /// Reads the file's blocks from the disk itself, past its filesystem, which says where they are (FIBMAP); blocks of a page.
+    public func contentsOfBlocks(
+        pages: Int, onDisk disk: String, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
+        let target = try MappedBuffer.anonymous(pages: pages, file: file, line: line)
+        let opened = try systemCall("open \(disk)", file: file, line: line) { open(disk, O_RDONLY | O_CLOEXEC) }
+        defer { close(opened) }
+        for page in 0..<pages {
+            let block = try systemCall("FIBMAP", file: file, line: line) { test_block_of_page(descriptor, Int32(page)) }
+            // Block 0 stands for a hole, which reads as zero.
+            guard block > 0 else { continue }
+            let (part, size) = (target.range.page(page).pointer, PageRange.pageSize)
+            try systemCall("pread of the disk", file: file, line: line) { pread(opened, part, size, Int(block) * size) }
         }
         return target
     }
@@ -111,7 +155,7 @@ public struct ScratchFile: ~Copyable, Sendable {
     ) throws(SystemCallError) {
         let bytes = pages * PageRange.pageSize
         let (target, source) = (other.descriptor, descriptor)
-        let count = try systemCall("sendfile", file: file, line: line) { test_send_file(target, source, bytes) }
+        let count = try systemCall("sendfile", file: file, line: line) { test_send_file(target, source, 0, bytes) }
         guard count == bytes else {
             throw SystemCallError(
                 call: "sendfile of \(count) bytes", code: Errno(rawValue: EIO), file: file, line: line)
@@ -120,14 +164,13 @@ public struct ScratchFile: ~Copyable, Sendable {
 
     /// Writes the pattern with pwrite(2), not through a mapping.
     ///
-    /// - Parameter inOneCall: instead of page by page. A filesystem may make large folios of what it gets at once.
+    /// - Parameter pagesAtATime: how much one call writes. A filesystem may make large folios of what it gets at once.
     public func fill(
-        seed: UInt64, pages: Int, inOneCall: Bool = false, file: String = #fileID, line: Int = #line
+        seed: UInt64, pages: Int, pagesAtATime: Int = 1, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) {
         let source = try MappedBuffer.filled(pages: pages, seed: seed, file: file, line: line)
-        let step = inOneCall ? max(pages, 1) : 1
-        for first in stride(from: 0, to: pages, by: step) {
-            let part = source.range.pages(from: first, count: step)
+        for first in stride(from: 0, to: pages, by: pagesAtATime) {
+            let part = source.range.pages(from: first, count: min(pagesAtATime, pages - first))
             try systemCall("pwrite", file: file, line: line) {
                 pwrite(descriptor, part.pointer, Int(part.byteCount), first * PageRange.pageSize)
             }

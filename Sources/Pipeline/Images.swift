@@ -8,11 +8,14 @@ import ProcessRunner
 
 extension Lab {
     /// The initramfs for a kernel and the modules of its driver that are not the tree's own, from the cache or made now.
+    ///
+    /// - Parameter tools: programs of the host that the tests want.
     func image(
-        for kernel: PreparedKernel, externalModules: [String], kselftest: KselftestProgram?
+        for kernel: PreparedKernel, externalModules: [String], kselftest: KselftestProgram?,
+        tools: [ImageDescription.Program] = []
     ) async throws -> String {
         let artifact = kernel.artifact
-        var programs = [ImageDescription.Program(installation.guestTests, to: "/bin/guest-tests")]
+        var programs = [ImageDescription.Program(installation.guestTests, to: "/bin/guest-tests")] + tools
         if let kselftest { programs.append(.init(kselftest.path, to: SuiteCatalog.kselftestProgram)) }
         let modules = "\(artifact.modules)/lib/modules/\(artifact.release)"
         let description = ImageDescription(

@@ -92,7 +92,10 @@ extension Lab {
         tests = try SuiteCatalog.filter(tests, by: selection.filter)
 
         let modules = try await modules(of: driver, for: kernel)
-        let image = try await image(for: kernel, externalModules: modules, kselftest: kselftest)
+        let tools = GuestTools(for: tests)
+        for warning in tools.warnings { progress(.warning(warning)) }
+        let image = try await image(
+            for: kernel, externalModules: modules, kselftest: kselftest, tools: tools.programs)
         let boots = try await GuestBoots(
             lab: self, kernel: kernel, externalModules: modules, image: image, machine: machine,
             selection: selection.guest,
@@ -152,7 +155,7 @@ extension Lab {
     /// Variables that change what a run does; a reproducer sets them as they were.
     private static let honoured = [
         "ARCH", "CROSS_COMPILE", "LLVM", "CC", "KCFLAGS", "CCACHE_DIR", "XDG_CACHE_HOME", "HMMLAB_MIRROR",
-        "HMMLAB_SEED",
+        "HMMLAB_SEED", "HMMLAB_STORM_SECONDS",
     ]
 
     /// Writes the kernel's configuration and a script that runs the same again from any folder.
@@ -231,10 +234,10 @@ struct GuestBoots: Sendable {
         [ModuleRequest(selection.driver.rawValue, parameters: machine.coherentModuleParameters.joined(separator: " "))]
     }
 
-    /// Variables for every test: the driver, and the seed of random requests where one is given.
+    /// Variables for every test: the driver, and the seed of random requests and the length of storms where they are given.
     var testEnvironment: [String: String] {
         var variables = ["HMMLAB_DRIVER": selection.driver.rawValue]
-        variables["HMMLAB_SEED"] = lab.environment["HMMLAB_SEED"]
+        for name in ["HMMLAB_SEED", "HMMLAB_STORM_SECONDS"] { variables[name] = lab.environment[name] }
         return variables
     }
 

@@ -12,8 +12,8 @@ let tests =
     + devmemAtomicTests + devmemArgumentTests + devmemWaitingTests + devmemAllocationTests + devmem32BitTests
     + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
     + contentsLostTests + contentsLostHugeTests + contentsLostUnplugTests + poisonTests
-    + fileRenewTests + fileAccessTests + fileLifetimeTests + fileHoldTests + fileRefusedTests + fileStormTests
-    + fileLargeTests
+    + fileRenewTests + fileAccessTests + fileLifetimeTests + fileHoldTests + fileRefusedTests + fileLargeTests
+    + fileSystemTests + fileStormTests + fileForeignTests + fileAccountTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.

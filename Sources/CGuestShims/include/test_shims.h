@@ -60,14 +60,20 @@ int test_unnamed_file(const char *folder);
 /* Opens or makes a file for reading and writing. Reason: open() with a mode is variadic. */
 int test_named_file(const char *path);
 
-/* Opens a file once more, for reading past the page cache (O_DIRECT). Reason: _GNU_SOURCE. */
+/* Opens a file once more, for reading and writing past the page cache (O_DIRECT). Reason: _GNU_SOURCE. */
 int test_direct_file(int file);
+
+/* All of ext4's journal goes to its place on the disk. Reason: the ioctl number is a function-like macro. */
+int test_checkpoint(int file);
+
+/* The number of the disk's block that holds a page of a file, where blocks are as large as pages. Reason: as above. */
+int test_block_of_page(int file, int page);
 
 /* Begins to write all of a file back, and waits for nothing (sync_file_range(2)). Reason: _GNU_SOURCE. */
 int test_begin_write_back(int file);
 
-/* Sends the first bytes of a file to another one without a copy in the program. Reason: not in Swift's Glibc module. */
-ssize_t test_send_file(int to, int from, size_t bytes);
+/* Sends bytes of a file to another one without a copy in the program. Reason: not in Swift's Glibc module. */
+ssize_t test_send_file(int to, int from, off_t offset, size_t bytes);
 
 /* Gives a part of a file back to the file system; its length stays. Reason: fallocate(2) needs _GNU_SOURCE. */
 int test_punch_hole(int file, off_t offset, off_t bytes);

@@ -13,11 +13,11 @@ let fileAccessTests: [GuestTest] =
         // No retry and no requirement here: without the series this fails.
         buffer.range.touch()
         _ = try mirror.migrate(buffer.range, .toDevice, files: true)
-        try mirror.takeFile(buffer.range)
+        try mirror.takeFile(buffer.range, of: test)
         try mirror.expectHeld(held + span, "the device says so as well")
         try mirror.expectContents(buffer.range, seed: 1, "the contents are in the device's memory")
         buffer.range.expectHolds(seed: 1, "the mapping has the contents")
-        try mirror.moveFile(buffer.range, .toSystem)
+        try mirror.moveFile(buffer.range, .toSystem, of: test)
         try buffer.range.expectPlace(.system, "the pages are back")
         try mirror.expectHeld(held, "the device has none of them")
         buffer.range.expectHolds(seed: 1, "the mapping has the contents still")
@@ -59,7 +59,7 @@ let fileAccessTests: [GuestTest] =
         try Child { _ in buffer.range.fill(seed: 5) }.expectPassed()
         try test.expectContents(seed: 5, "and what a child wrote")
         try buffer.range.expectPlace(.coherent, "the pages have not moved")
-        try mirror.moveFile(buffer.range, .toSystem)
+        try mirror.moveFile(buffer.range, .toSystem, of: test)
         try test.expectContents(seed: 5, "it came back with the pages")
     }
     + onTakenFile("file/copy-on-write", "A private mapping copies from the device, and leaves the file alone") {
@@ -82,7 +82,7 @@ let fileAccessTests: [GuestTest] =
         "file/private-mapping", "Page cache that a private mapping shows goes to the device", needs: [.filesOnDevice]
     ) { test, mirror in
         let own = try test.mapped(shared: false)
-        try mirror.takeFile(own.range)
+        try mirror.takeFile(own.range, of: test)
         own.range.expectHolds(seed: 1, "the mapping has the contents")
         try test.expectContents(seed: 1, "so has read(2)")
         own.range.page(3).fill(seed: 2, firstPage: 3)

@@ -25,7 +25,7 @@ let fileHoldTests: [GuestTest] =
             part.fill(seed: 1, firstPage: 10)
         }
         try pinned.release()
-        try mirror.takeFile(buffer.range)
+        try mirror.takeFile(buffer.range, of: test)
         try test.expectContents(seed: 1, "they can go to the device again")
     }
     + onTakenFile(
@@ -72,7 +72,7 @@ let fileHoldTests: [GuestTest] =
             try mirror.evict(within: 0), Eviction(pages: 0, isComplete: false), "they cannot be evicted either")
         try test.expectContents(seed: 1, "the contents are right")
         try pinned.release()
-        try mirror.moveFile(buffer.range, .toSystem)
+        try mirror.moveFile(buffer.range, .toSystem, of: test)
         try test.expectContents(seed: 1, "then they come back with their contents")
     }
     + onTakenFile("file/pipe", "Page cache that is in a pipe stays on the device, also when it is cut off its file") {
@@ -94,11 +94,11 @@ let fileHoldTests: [GuestTest] =
         let buffer = try test.mapped()
         let before = try requireValue(KernelCounters.virtualMemory("nr_mlock"), "there is a counter nr_mlock")
         try buffer.lock()
-        try mirror.takeFile(buffer.range)
+        try mirror.takeFile(buffer.range, of: test)
         buffer.range.fill(seed: 2)
-        try mirror.moveFile(buffer.range, .toSystem)
+        try mirror.moveFile(buffer.range, .toSystem, of: test)
         try test.expectContents(seed: 2, "the contents are right")
-        try mirror.takeFile(buffer.range)
+        try mirror.takeFile(buffer.range, of: test)
         try buffer.unlock()
         try test.file.resize(pages: 0)
         try Shell.run("cat /proc/sys/vm/stat_refresh")
@@ -153,12 +153,14 @@ let fileHoldTests: [GuestTest] =
     }
     + onTakenFile("file/release", "Release and unplugging bring page cache back") { test, buffer, mirror in
         buffer.range.fill(seed: 2)
+        try test.settle()
         try mirror.release()
         try buffer.range.expectPlace(.system, "the pages are back")
         try test.expectContents(seed: 2, "with their contents")
-        try mirror.takeFile(buffer.range)
+        try mirror.takeFile(buffer.range, of: test)
         buffer.range.fill(seed: 3)
         try buffer.unmap(buffer.range)
+        try test.settle()
         try mirror.unplug()
         expectEqual(try mirror.information().chunks, 0, "a device with page cache that nobody maps can go")
         try test.expectContents(seed: 3, "the contents are right")
@@ -167,7 +169,7 @@ let fileHoldTests: [GuestTest] =
         "file/writeback", "Page cache that is being written stays where it is and says so, on either side",
         on: [.coherent], needs: [.filesOnDevice, .ext4, .nullBlock], timeoutMilliseconds: 120_000
     ) { _, mirror in
-        let disk = try DiskFileSystem(.slow)
+        let disk = try DiskFileSystem(on: .slow)
         let file = try ScratchFile(.folder(disk.folder), pages: 16)
         let buffer = try MappedBuffer.file(file.descriptor, pages: 16, shared: true)
         func isInFlight(_ flags: KernelPages.Flags?) -> Bool { flags?.contains(.writeback) == true }

@@ -12,7 +12,7 @@ let fileLargeTests: [GuestTest] =
     ) { _, mirror in
         let disk = try DiskFileSystem()
         let file = try ScratchFile(.folder(disk.folder), pages: span)
-        try file.fill(seed: 1, pages: span, inOneCall: true)
+        try file.fill(seed: 1, pages: span, pagesAtATime: span)
         try file.sync()
         let buffer = try MappedBuffer.file(file.descriptor, pages: span, shared: true)
         buffer.range.touch()
@@ -31,7 +31,7 @@ let fileLargeTests: [GuestTest] =
     ) { _, mirror in
         let disk = try DiskFileSystem()
         let file = try ScratchFile(.folder(disk.folder), pages: span)
-        try file.fill(seed: 1, pages: span, inOneCall: true)
+        try file.fill(seed: 1, pages: span, pagesAtATime: span)
         // Buffers of what is dirty keep a folio whole.
         try file.sync()
         try checkLargeFile(file, mirror)
@@ -48,7 +48,7 @@ let fileLargeTests: [GuestTest] =
         // The file goes first.
         defer { try? Shell.run("umount -l \(folder) && rmdir \(folder)") }
         let file = try ScratchFile(.folder(folder), pages: span)
-        try file.fill(seed: 1, pages: span, inOneCall: true)
+        try file.fill(seed: 1, pages: span, pagesAtATime: span)
         try checkLargeFile(file, mirror)
     }
     + onOwnDevice(
@@ -61,7 +61,7 @@ let fileLargeTests: [GuestTest] =
         // What is in small folios stays in them until it is gone.
         try file.sync()
         try file.punchHole(firstPage: 0, pages: 64)
-        try file.fill(seed: 1, pages: 64, inOneCall: true)
+        try file.fill(seed: 1, pages: 64, pagesAtATime: 64)
         let buffer = try MappedBuffer.file(file.descriptor, pages: span, shared: true)
         buffer.range.pages(from: 64, count: span - 64).fill(seed: 1, firstPage: 64)
         buffer.range.touch()

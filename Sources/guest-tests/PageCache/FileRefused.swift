@@ -78,27 +78,30 @@ let fileRefusedTests: [GuestTest] =
         expectEqual(result.count(of: .moved), span, "what is faulted in first moves")
         try test.expectContents(seed: 1, "the contents are right")
     }
-    + onTakenFile("file/copy-failed", "A page of a file that cannot be copied stays, with its contents", kinds: [.ext4])
-{
-    test, buffer, mirror in
-    buffer.range.fill(seed: 2)
-    try mirror.inject(Injection(failingCopy: 6))
-    try mirror.expectMigration(buffer.range, .toSystem, "one page cannot be copied") {
-        $0 == 5 ? .copyFailed : .moved
+    + onTakenFile(
+        "file/copy-failed", "A page of a file that cannot be copied stays, with its contents", kinds: FileKind.onDisk
+    ) {
+        test, buffer, mirror in
+        buffer.range.fill(seed: 2)
+        try test.settle()
+        try mirror.inject(Injection(failingCopy: 6))
+        try mirror.expectMigration(buffer.range, .toSystem, "one page cannot be copied") {
+            $0 == 5 ? .copyFailed : .moved
+        }
+        try buffer.range.page(5).expectPlace(.coherent, "it is on the device")
+        try mirror.inject(Injection(failingAllocation: 6))
+        try mirror.expectMigration(buffer.range.pages(from: 6, count: 100), .toDevice, files: true, "nor has one room")
+        {
+            $0 == 5 ? .noMemory : .moved
+        }
+        try test.expectOnDisk(seed: 2, "all contents are right")
     }
-    try buffer.range.page(5).expectPlace(.coherent, "it is on the device")
-    try mirror.inject(Injection(failingAllocation: 6))
-    try mirror.expectMigration(buffer.range.pages(from: 6, count: 100), .toDevice, files: true, "nor has one room") {
-        $0 == 5 ? .noMemory : .moved
-    }
-    try test.expectOnDisk(seed: 2, "all contents are right")
-}
 
 /// The driver goes with page cache on its device.
 let fileModuleTests: [GuestTest] = [
     GuestTest(
         "file/unload", "Unloading the driver brings page cache back, mapped or not",
-        needs: [.coherent, .ours, .filesOnDevice, .ext4], timeoutMilliseconds: 60_000
+        needs: [.coherent, .ours, .filesOnDevice, .mkfsExt4], timeoutMilliseconds: 60_000
     ) {
         let parameters = try driverParameters()
         let memory = try TestFile(.memfd, pages: span)
@@ -111,8 +114,8 @@ let fileModuleTests: [GuestTest] = [
             other.range.fill(seed: 2)
             // What was a hole may be in large folios, which stay whole while they are dirty.
             try onDisk.file.sync()
-            try mirror.takeFile(buffer.range)
-            try mirror.takeFile(other.range)
+            try mirror.takeFile(buffer.range, of: memory)
+            try mirror.takeFile(other.range, of: onDisk)
         }
         try Shell.run("rmmod hmm_dmirror")
         expect(

@@ -9,64 +9,50 @@ import Synchronization
 let fileStormTests: [GuestTest] =
     onEachFile(
         "file/storm", "A file is right at every step of a storm of changes while its pages move",
-        needs: [.filesOnDevice, .smp], timeoutMilliseconds: 120_000
+        needs: [.filesOnDevice, .smp], timeoutMilliseconds: 240_000 + 2000 * stormSeconds
     ) { test, mirror in
         let seed = RandomSource.processSeed
         Console.line("seed \(seed): HMMLAB_SEED=\(seed) makes the same changes again")
         let buffer = try test.mapped(pages: stormPages)
         let shadow = try MappedBuffer.anonymous(pages: stormPages)
         try test.file.resize(pages: 0)
-        let isOver = Atomic(false)
-        let movedOut = Atomic(0)
-        let movedBack = Atomic(0)
+        let direct = try test.file.openedDirect()
+        let mover = FileMover()
         try Workers.run(3) { worker in
             switch worker {
             case 0:
-                defer { isOver.store(true, ordering: .releasing) }
+                defer { mover.stop() }
                 var storm = FileStorm(
-                    file: test.file.descriptor, mapping: buffer.range, shadow: shadow.range, seed: seed)
+                    file: test.file.descriptor, direct: direct.descriptor, mapping: buffer.range, shadow: shadow.range,
+                    pipe: try PagePipe(), seed: seed)
                 // However slow the machine is, there is no storm without what is wanted of it; the host's limit ends that.
-                try storm.run(milliseconds: 6000) {
-                    movedOut.load(ordering: .relaxed) > 1000 && movedBack.load(ordering: .relaxed) > 500
-                }
-            case 1:
-                var random = RandomSource(seed: seed &+ 1)
-                while !isOver.load(ordering: .acquiring) {
-                    let part = buffer.range.randomPart(&random)
-                    switch random.next() % 5 {
-                    case 0, 1:
-                        let result = try mirror.migrate(part, .toDevice, files: true)
-                        movedOut.add(result.count(of: .moved), ordering: .relaxed)
-                    case 2:
-                        let result = try mirror.migrate(part, .toSystem)
-                        movedBack.add(result.count(of: .moved), ordering: .relaxed)
-                    case 3: _ = try mirror.migrate(part, .renew, files: true)
-                    default: movedBack.add(try mirror.evict(within: 0).pages, ordering: .relaxed)
-                    }
-                }
-            default:
-                while !isOver.load(ordering: .acquiring) {
-                    try test.file.sync()
-                    try test.file.dropCache()
-                    usleep(2000)
-                }
+                try storm.run(seconds: stormSeconds) { mover.hasMovedEnough }
+            case 1: try mover.move(buffer.range, by: mirror, seed: seed &+ 1)
+            default: try mover.writeBack(test)
             }
         }
-        let (out, back) = (movedOut.load(ordering: .relaxed), movedBack.load(ordering: .relaxed))
-        Console.line("\(out) pages went to the device, \(back) were brought back")
-        guard test.kind == .ext4 else { return }
+        Console.line(mover.summary)
+        guard !test.kind.isShmem else { return }
         try test.file.resize(pages: stormPages)
-        try test.file.sync()
-        let disk = try test.file.contentsOnDisk(pages: stormPages)
+        let disk = try test.contentsOnDisk(pages: stormPages)
         expectEqual(disk.range.checksum(), shadow.range.checksum(), "the disk has the last state")
     }
+
+/// How long a storm lasts at least: `HMMLAB_STORM_SECONDS` where it is a number of at most a day.
+///
+/// The host has the same variable when it asks for the time limits of tests.
+let stormSeconds =
+    getenv("HMMLAB_STORM_SECONDS").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 86_400) } ?? 60
 
 /// The most pages that the file has.
 private let stormPages = 64
 
 /// One thread's changes to a file, and the copy that says what it must be.
-private struct FileStorm {
+private struct FileStorm: ~Copyable {
     private let file: Int32
+    // The same file, past the page cache.
+    private let direct: Int32
+    private let pipe: PagePipe
     private let mapping: UnsafeMutableRawPointer?
     private let shadow: UnsafeMutableRawPointer?
     private let limit: Int
@@ -75,8 +61,12 @@ private struct FileStorm {
     private var random: RandomSource
     private var steps = 0
 
-    init(file: Int32, mapping: PageRange, shadow: PageRange, seed: UInt64) {
+    init(
+        file: Int32, direct: Int32, mapping: PageRange, shadow: PageRange, pipe: consuming PagePipe, seed: UInt64
+    ) {
         self.file = file
+        self.direct = direct
+        self.pipe = pipe
         self.mapping = mapping.pointer
         self.shadow = shadow.pointer
         limit = shadow.size
@@ -84,18 +74,26 @@ private struct FileStorm {
     }
 
     /// Makes changes for a time, and until there were many and `isEnough` says so.
-    mutating func run(milliseconds: Int, until isEnough: () -> Bool) throws {
+    mutating func run(seconds: Int, until isEnough: () -> Bool) throws {
         let clock = ContinuousClock()
-        let end = clock.now + .milliseconds(milliseconds)
+        let end = clock.now + .seconds(seconds)
         while clock.now < end || steps < 500 || !isEnough() {
             steps += 1
-            switch random.next() % 10 {
+            switch random.next() % 16 {
             case 0, 1: try write()
             case 2, 3: store()
             case 4, 5: try read()
             case 6, 7: load()
             case 8: try resize()
-            default: try punch()
+            case 9: try punch()
+            case 10: try send()
+            case 11: try writeDirect()
+            case 12: try readDirect()
+            case 13: try forget()
+            case 14: try ScratchFile.beginWriteBack(of: file)
+            default:
+                let file = file
+                try systemCall("fdatasync") { fdatasync(file) }
             }
         }
         Console.line("\(steps) steps")
@@ -146,6 +144,54 @@ private struct FileStorm {
             difference(bytes.baseAddress, part) ?? "")
     }
 
+    /// The kernel puts the pages themselves into a pipe, which keeps them for a moment.
+    private mutating func send() throws {
+        let part = part(of: length)
+        guard !part.isEmpty else { return }
+        try pipe.send(part, of: file)
+        if random.once(in: 4) { usleep(500) }
+        let bytes = try pipe.drain(bytes: part.count)
+        let wrong = bytes.withUnsafeBytes { difference($0.baseAddress, part) }
+        expectNone(wrong, "the pipe has the contents")
+    }
+
+    /// Whole pages.
+    private mutating func pages() -> Range<Int> {
+        let part = part(of: limit)
+        return part.lowerBound / PageRange.pageSize
+            * PageRange.pageSize..<min(
+                (part.upperBound / PageRange.pageSize + 1) * PageRange.pageSize, limit)
+    }
+
+    private mutating func writeDirect() throws {
+        let part = pages()
+        scramble(part)
+        let (direct, source) = (direct, shadow.map { $0 + part.lowerBound })
+        let count = try systemCall("pwrite with O_DIRECT") { pwrite(direct, source, part.count, part.lowerBound) }
+        try require(count == part.count, "write(2) with O_DIRECT writes everything")
+        length = max(length, part.upperBound)
+    }
+
+    private mutating func readDirect() throws {
+        let whole = pages()
+        let part = min(whole.lowerBound, length)..<min(whole.upperBound, length)
+        guard !part.isEmpty else { return }
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: whole.count, alignment: PageRange.pageSize)
+        defer { bytes.deallocate() }
+        let count = try systemCall("pread with O_DIRECT") {
+            pread(direct, bytes.baseAddress, whole.count, whole.lowerBound)
+        }
+        expectEqual(count, part.count, "read(2) with O_DIRECT reads everything")
+        expectNone(difference(bytes.baseAddress, part), "read(2) with O_DIRECT has the contents")
+    }
+
+    /// The mapping forgets where some pages are, and finds them again in the file.
+    private mutating func forget() throws {
+        let part = pages()
+        guard let mapping else { return }
+        try systemCall("madvise") { madvise(mapping + part.lowerBound, part.count, Int32(MADV_DONTNEED)) }
+    }
+
     private mutating func load() { load(part(of: length)) }
 
     private func load(_ part: Range<Int>) {
@@ -169,7 +215,7 @@ private struct FileStorm {
     }
 
     /// The first byte that is not as in the copy.
-    private func difference(_ found: UnsafeMutableRawPointer?, _ part: Range<Int>) -> String? {
+    private func difference(_ found: UnsafeRawPointer?, _ part: Range<Int>) -> String? {
         guard let found, let shadow, memcmp(found, shadow + part.lowerBound, part.count) != 0 else { return nil }
         for offset in part {
             let byte = found.load(fromByteOffset: offset - part.lowerBound, as: UInt8.self)
