@@ -21,6 +21,8 @@ public struct MappedBuffer: ~Copyable, Sendable {
 
     /// Advice about a mapping, with the numbers of `<linux/mman.h>` (madvise(2)).
     public enum Advice: Int32, Sendable {
+        /// Read no more of the file than is touched.
+        case random = 1
         /// Forget the contents: private memory reads as zero afterwards, or as the file.
         case dontNeed = 4
         /// The contents may be forgotten until somebody writes.

@@ -132,7 +132,8 @@ let fileLifetimeTests: [GuestTest] =
     }
     + onEachFile(
         "file/after-anonymous", "Page cache is not taken for what was in the device's memory before",
-        kinds: FileKind.onDisk,
+        // With data=journal settling alone changes the counts, by what the journal needs.
+        kinds: [.ext4, .xfs],
         needs: [.filesOnDevice]
     ) { test, mirror in
         for _ in 0..<2 {

@@ -10,22 +10,22 @@ let fileSystemTests: [GuestTest] =
     ) { test, mirror in
         let buffer = try test.mapped()
         buffer.range.fill(seed: 2)
-        try mirror.expectMigration(buffer.range, .toDevice, files: true, "it is in a transaction") { _ in .other }
+        try mirror.expectStay(buffer.range, .toDevice, "it is in a transaction")
         try test.file.sync()
-        try mirror.expectMigration(buffer.range, .toDevice, files: true, "it is in the journal") { _ in .other }
+        try mirror.expectStay(buffer.range, .toDevice, "it is in the journal")
         try buffer.range.expectPlace(.system, "it has not moved")
         try test.expectContents(seed: 2, "the contents are right")
-        try test.settle()
-        try mirror.expectMigration(buffer.range, .toDevice, files: true, "it is on the disk, and moves") { _ in .moved }
+        // This has it brought to the disk.
+        try mirror.takeFile(buffer.range, of: test)
         buffer.range.fill(seed: 3)
-        try mirror.expectMigration(buffer.range, .toSystem, "what is written on the device stays there") { _ in .other }
+        try mirror.expectStay(buffer.range, .toSystem, "what is written on the device stays there")
         expectEqual(
             try mirror.evict(within: 0), Eviction(pages: 0, isComplete: false), "it cannot be evicted either")
         try buffer.range.expectPlace(.coherent, "it is on the device")
         try test.expectContents(seed: 3, "with its contents")
         try test.settle()
         try buffer.range.expectPlace(.coherent, "it is written to the journal and the disk from there")
-        try mirror.expectMigration(buffer.range, .toSystem, "then it comes back") { _ in .moved }
+        try mirror.moveFile(buffer.range, .toSystem, of: test)
         try test.expectOnDisk(seed: 3, "the disk has it")
     }
     + onOwnDevice(
@@ -75,5 +75,20 @@ private func mountAgain(
         let file = try ScratchFile(.named(disk.folder + "/file"), pages: span)
         let contents = try file.contents(pages: span)
         contents.range.expectHolds(seed: 2, "what was written on the device is on the disk")
+    }
+}
+
+extension MirrorDevice {
+    /// No page of the range moves, since its filesystem's journal has to do with it; some may be in a list of the kernel's
+    /// besides, which counts as held.
+    fileprivate func expectStay(
+        _ range: PageRange, _ direction: Migration.Direction, _ sentence: String, file: String = #fileID,
+        line: Int = #line
+    ) throws {
+        let result = try migrate(range, direction, files: direction != .toSystem, file: file, line: line)
+        let (kept, held) = (result.count(of: .other), result.count(of: .pinned))
+        expect(
+            kept + held == range.count && kept > held, sentence, "\(kept) were kept, \(held) were held", file: file,
+            line: line)
     }
 }

@@ -116,8 +116,11 @@ struct TestFile: ~Copyable, Sendable {
         pages: Int = span, shared: Bool = true, _ protection: MappedBuffer.Protection = .readWrite,
         file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) -> MappedBuffer {
-        try MappedBuffer.file(
+        let buffer = try MappedBuffer.file(
             self.file.descriptor, pages: pages, shared: shared, protection, file: file, line: line)
+        // As for read(2), where it was opened.
+        if kind == .xfs { try buffer.advise(.random, file: file, line: line) }
+        return buffer
     }
 
     /// read(2) finds the pattern.
