@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import CGuestShims
 import DeviceMirror
 import Glibc
 import GuestTestKit
@@ -14,7 +13,7 @@ extension Measure {
         let file = try ScratchFile(.memory, pages: kernelPages)
         try pageFaults("file") { try MappedBuffer.file(file.descriptor, pages: kernelPages, shared: true) }
         try forks()
-        if access("/sys/devices/system/node/node1", F_OK) == 0 { try nodes() }
+        if MemoryNode.exists(1) { try nodes() }
     }
 
     /// 32 MiB.
@@ -63,13 +62,13 @@ extension Measure {
         let cache = try MappedBuffer.file(file.descriptor, pages: kernelPages, shared: true)
         buffer.range.fill(seed: 1)
         cache.range.fill(seed: 2)
-        try systemCall("migrate_pages") { test_move_to_node(0, 1) }
+        try MemoryNode.moveEverything(from: 0, to: 1)
         var times: [Double] = []
         for _ in 0..<rounds {
             times.append(
                 try seconds {
-                    try systemCall("migrate_pages") { test_move_to_node(1, 0) }
-                    try systemCall("migrate_pages") { test_move_to_node(0, 1) }
+                    try MemoryNode.moveEverything(from: 1, to: 0)
+                    try MemoryNode.moveEverything(from: 0, to: 1)
                 })
         }
         buffer.range.expectHolds(seed: 1, "the contents are right")

@@ -29,7 +29,7 @@ let fileSystemTests: [GuestTest] =
         try test.expectOnDisk(seed: 3, "the disk has it")
     }
     + onOwnDevice(
-        "file/large-xfs", "A large folio of a file stays where it is, and says why", on: [.coherent],
+        "file/large-xfs", "A large folio of a file stays where it is, and says why, or its pages move", on: [.coherent],
         needs: [.filesOnDevice, .xfs]
     ) { _, mirror in
         let test = try TestFile(.xfs, pages: 128)
@@ -38,9 +38,14 @@ let fileSystemTests: [GuestTest] =
         let buffer = try test.mapped(pages: 128)
         buffer.range.touch()
         let before = try buffer.range.places()
-        try mirror.expectMigration(buffer.range, .toDevice, files: true, "it does not move") { _ in .large }
-        try buffer.range.expectUnmoved(since: before, "it is where it was")
-        try mirror.expectMigration(buffer.range, .renew, files: true, "nor within system memory") { _ in .large }
+        if try mirror.migrate(buffer.range, .toDevice, files: true).count(of: .large) > 0 {
+            try mirror.expectMigration(buffer.range, .toDevice, files: true, "it does not move") { _ in .large }
+            try buffer.range.expectUnmoved(since: before, "it is where it was")
+            try mirror.expectMigration(buffer.range, .renew, files: true, "nor within system memory") { _ in .large }
+        } else {
+            // Splitting it has unmapped it, which ended that attempt.
+            try mirror.takeFile(buffer.range, of: test)
+        }
         try test.expectContents(pages: 128, seed: 1, "the contents are right")
         try test.expectOnDisk(pages: 128, seed: 1, "so are those on the disk")
         try test.file.dropCache()

@@ -203,7 +203,7 @@ extension MirrorDevice {
 
     /// Every page of the range, which maps a file that has nothing to settle, moves to the device.
     func takeFile(_ range: PageRange, file: String = #fileID, line: Int = #line) throws {
-        try moveFile(range, .toDevice, file: file, line: line) {}
+        try moveFile(range, .toDevice, file: file, line: line)
         try range.expectPlace(.coherent, "the page cache is on the device", file: file, line: line)
     }
 
@@ -213,6 +213,13 @@ extension MirrorDevice {
         line: Int = #line
     ) throws {
         try moveFile(range, direction, file: file, line: line) { try test.settle(file: file, line: line) }
+    }
+
+    /// Moves every page of the range, which maps a file that has nothing to settle.
+    func moveFile(
+        _ range: PageRange, _ direction: Migration.Direction, file: String = #fileID, line: Int = #line
+    ) throws {
+        try moveFile(range, direction, file: file, line: line) {}
     }
 
     /// Moves every page of the range, and tries again for a while where the kernel writes one back by itself or has it in
