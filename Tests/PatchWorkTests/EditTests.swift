@@ -259,7 +259,7 @@ struct EditTests {
         let bench = try await Workbench()
         try await bench.writeModel([.line10, .hmm30])
         try await bench.edit(bench.old)
-        try await bench.port(in: bench.root + "/ported")
+        _ = try await bench.port(in: bench.root + "/ported")
         try await bench.shell("git commit -q --amend -m 'mm: other words' -m 'Patch-Name: fixes/hmm-30'")
         #expect(try await bench.workshop.export(bench.work).files == ["fixes/hmm-30.patch"])
         let patch = try await bench.patch("hmm-30")
