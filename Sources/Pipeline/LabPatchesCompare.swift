@@ -46,9 +46,15 @@ public struct PatchComparison: Sendable, Encodable {
 
     /// The reproducers in the order of the patches.
     public var rows: [Row]
+    /// The suites that were asked for, in the order of the patches; empty if none was.
+    public var suites: [SuiteComparison] = []
 
     /// One sentence for each place where a test does not show what it should.
     public var doubts: [String] {
+        reproducerDoubts + suites.flatMap(\.doubts)
+    }
+
+    private var reproducerDoubts: [String] {
         rows.flatMap { row in
             guard let test = row.test else { return ["\(row.patch) has no reproducer: nothing shows what it does."] }
             return row.cells.filter { $0.isProved == false }.map { cell in
@@ -84,10 +90,14 @@ extension Lab {
     ///   - topics: topics by name; all for an empty list.
     ///   - patches: patches by id or name; all for an empty list.
     ///   - bases: the bases as typed.
+    ///   - suites: suites to run before and after each patch, too; a test that ends worse with it is a doubt.
+    ///   - driver: the driver for those suites.
     /// - Throws: ``LabError`` `patch-unknown`, and what building and booting throw.
     public func comparePatches(
-        model folder: String?, topics: [String], patches names: [String], bases specifications: [String]
+        model folder: String?, topics: [String], patches names: [String], bases specifications: [String],
+        suites: [String] = [], driver: GuestSelection.Driver = .testHmm
     ) async throws -> PatchComparison {
+        try await catalog().check(suites: suites, for: driver)
         let store = modelStore(folder)
         let model = try await store.load()
         let asked = try model.topics(named: topics).flatMap(\.patches)
@@ -104,6 +114,9 @@ extension Lab {
             bases.append((specification, series, try model.resolve(for: series)))
         }
         var rows: [PatchComparison.Row] = []
+        var besides: [SuiteComparison] = []
+        // A patch's kernel is the next one's "before": each is tested once.
+        var seen: [String: [String: Verdict]] = [:]
         for patch in chosen {
             if patch.metadata.reproducers.isEmpty { rows.append(.init(patch: patch.id, test: nil, cells: [])) }
             for reproducer in patch.metadata.reproducers {
@@ -117,8 +130,41 @@ extension Lab {
                 }
                 rows.append(.init(patch: patch.id, test: reproducer.test, cells: cells))
             }
+            for base in bases {
+                guard let index = base.resolution.patches.firstIndex(where: { $0.id == patch.id }) else { continue }
+                for suite in suites {
+                    progress(.step("\(patch.id) on \(base.series): \(suite)"))
+                    let run = { (upTo: Int, filter: String?) in
+                        try await self.verdicts(
+                            KernelSelection(base: base.spec, series: store.folder, upTo: upTo, flavour: "fast"),
+                            driver: driver, suite: suite, filter: filter)
+                    }
+                    var sides: [[String: Verdict]] = []
+                    for upTo in [index, index + 1] {
+                        let key = "\(base.spec) \(upTo) \(suite)"
+                        let verdicts = if let known = seen[key] { known } else { try await run(upTo, nil) }
+                        seen[key] = verdicts
+                        sides.append(verdicts)
+                    }
+                    besides.append(
+                        try await SuiteComparison(
+                            patch: patch.id, base: base.series, suite: suite, before: sides[0], after: sides[1]
+                        ) { isAfter, filter in try await run(isAfter ? index + 1 : index, filter) })
+                }
+            }
         }
-        return PatchComparison(rows: rows)
+        return PatchComparison(rows: rows, suites: besides)
+    }
+
+    /// The verdicts of a suite by test, and under ``SuiteComparison/run`` what happened while no test ran.
+    private func verdicts(
+        _ kernel: KernelSelection, driver: GuestSelection.Driver, suite: String, filter: String?
+    ) async throws -> [String: Verdict] {
+        let report = try await test(
+            TestSelection(kernel: kernel, guest: GuestSelection(driver: driver), suites: [suite], filter: filter))
+        var verdicts = Dictionary(report.record.tests.map { ($0.name, $0.verdict) }) { max($0, $1) }
+        verdicts[SuiteComparison.run] = report.record.problems.map(\.verdict).max() ?? .pass
+        return verdicts
     }
 
     private func cell(

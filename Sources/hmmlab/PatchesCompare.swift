@@ -9,9 +9,12 @@ struct PatchesCompare: AsyncParsableCommand {
         abstract: "Show by tests that a patch means the same on several bases: fails before it, passes after it.",
         discussion: """
             Each patch's reproducers run in a guest on each base, on the kernel with all patches before it and on the one \
-            with it. A base that contains the patch has to pass without any.
+            with it. A base that contains the patch has to pass without any. With --suite, whole suites run on both kernels, too: a \
+            test that ends worse with the patch, twice, is a doubt.
             Exit codes: 0 every reproducer shows what it should, 1 not so, 2 a kernel did not build, 64 usage, 69 host.
-            Example: hmmlab patches compare --bases 6.12,7.2 --topic fixes
+            Examples:
+              hmmlab patches compare --bases 6.12,7.2 --topic fixes
+              hmmlab patches compare --bases 7.2 --patch file/no-copy --suite kselftest:mm/hmm
             """)
 
     @Option(help: ArgumentHelp("The bases, with commas between them.", valueName: "bases"))
@@ -20,6 +23,12 @@ struct PatchesCompare: AsyncParsableCommand {
     @Option(
         name: .customLong("patch"), help: ArgumentHelp("Only this patch, by id or name; repeatable.", valueName: "id"))
     var names: [String] = []
+    @Option(
+        name: .customLong("suite"),
+        help: ArgumentHelp("Compare this suite as well, such as kselftest:mm/hmm; repeatable.", valueName: "suite"))
+    var suites: [String] = []
+    @Option(help: ArgumentHelp("The driver behind the device nodes for those suites.", valueName: "name"))
+    var driver: GuestSelection.Driver = .testHmm
     @OptionGroup var common: CommonOptions
     @Option(help: JSONOutput.help) var json: JSONOutput?
 
@@ -32,7 +41,7 @@ struct PatchesCompare: AsyncParsableCommand {
         try await withLab(terminal, json: json) { lab in
             let comparison = try await lab.comparePatches(
                 model: patches.model, topics: patches.topics, patches: names,
-                bases: bases.split(separator: ",").map(String.init))
+                bases: bases.split(separator: ",").map(String.init), suites: suites, driver: driver)
             terminal.clear()
             if let json { try json.write(Document(comparison)) }
             if json?.path != "-" { show(comparison) }
@@ -57,6 +66,16 @@ struct PatchesCompare: AsyncParsableCommand {
         for row in comparison.rows {
             for cell in row.cells {
                 if let note = cell.note { printResult("note: \(row.patch) on \(cell.base): \(note)") }
+            }
+        }
+        for cell in comparison.suites {
+            let same = cell.tests - cell.unsteady.count - cell.changes.count
+            let unsteady = cell.unsteady.isEmpty ? "" : ", unsteady: \(cell.unsteady.joined(separator: ", "))"
+            printResult(
+                "\(cell.patch) on \(cell.base): \(cell.suite) ends as before in \(same) of \(cell.tests.of("test"))\(unsteady)"
+            )
+            for change in cell.changes where !change.isWorse {
+                printResult("  \(change.test): \(change.word(\.before)) before, \(change.word(\.after)) with it")
             }
         }
         let doubts = comparison.doubts
