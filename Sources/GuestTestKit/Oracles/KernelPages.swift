@@ -31,6 +31,8 @@ public enum KernelPages {
         public static let transparentHuge = Flags(rawValue: 1 << 22)
         /// The shared zero page.
         public static let zeroPage = Flags(rawValue: 1 << 24)
+        /// Not used since somebody asked (Documentation/admin-guide/mm/idle_page_tracking.rst).
+        public static let idle = Flags(rawValue: 1 << 25)
         /// Locked in memory by mlock(2).
         public static let locked = Flags(rawValue: 1 << 33)
     }
@@ -47,6 +49,22 @@ public enum KernelPages {
         ofFrame frame: UInt64, file: String = #fileID, line: Int = #line
     ) throws(SystemCallError) -> Int {
         Int(try word("/proc/kpagecount", frame, file, line) ?? 0)
+    }
+
+    /// Marks page frames as idle; the kernel leaves out those that are on no LRU list just then.
+    public static func markIdle(
+        _ frames: [UInt64], file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        let path = "/sys/kernel/mm/page_idle/bitmap"
+        let descriptor = try systemCall("open \(path)", file: file, line: line) { open(path, O_WRONLY | O_CLOEXEC) }
+        defer { close(descriptor) }
+        for frame in frames {
+            // A bit for each frame, in words of 64; those that are not set change nothing.
+            var word: UInt64 = 1 << (frame % 64)
+            try systemCall("pwrite \(path)", file: file, line: line) {
+                pwrite(descriptor, &word, 8, Int(frame / 64) * 8)
+            }
+        }
     }
 
     private static func word(

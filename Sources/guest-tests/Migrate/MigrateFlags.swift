@@ -20,6 +20,26 @@ let migrateFlagTests: [GuestTest] =
             try second.range.expectClean("memory is clean that nobody wrote")
         },
         GuestTest(
+            "migrate/used-after-idle",
+            "A page that has been on the device does not count as idle as what was there before",
+            needs: [.private]
+        ) {
+            let mirror = try DeviceMemory.private.open()
+            do {
+                let first = try MappedBuffer.filled(pages: span, seed: 1)
+                try KernelPages.markIdle(try first.range.frames().compactMap { $0 })
+                expect(
+                    try first.range.frameFlags().contains { $0?.contains(.idle) == true }, "some pages count as idle")
+                try mirror.take(first.range, seed: 1)
+            }
+            let second = try MappedBuffer.filled(pages: span, seed: 2)
+            try mirror.take(second.range, seed: 2)
+            expectEqual(try mirror.migrateToSystem(second.range), span, "every page comes back")
+            expectEqual(
+                try second.range.frameFlags().count { $0?.contains(.idle) == true }, 0,
+                "pages that have just been written do not count as idle")
+        },
+        GuestTest(
             "migrate/clean-after-eviction", "Memory that nobody wrote is clean after the device gave it up",
             needs: [.private]
         ) {
