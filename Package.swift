@@ -82,12 +82,13 @@ let package = Package(
         library("QEMU", ["HarnessCore", "ProcessRunner", "VirtualMachine", toml]),
         library("KernelLog", ["HarnessCore"]),
         library("TestResults", ["HarnessCore", xml]),
+        library("Mutation", ["HarnessCore", "TestResults"]),
         library(
             "Pipeline",
             [
                 "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
                 "PatchWork",
-                "PatchMail", "PatchCheck", "Bisection", "KernelBuild",
+                "PatchMail", "PatchCheck", "Bisection", "Mutation", "KernelBuild",
                 "GuestImage",
                 "GuestProtocol", "VirtualMachine", "QEMU", "KernelLog", "TestResults", toml,
             ]),
@@ -105,6 +106,7 @@ let package = Package(
         tests("PatchSeries", ["PatchSeries", "hmmlab-supervise"], resources: [.copy("Fixtures")]),
         tests("PatchModel", ["PatchModel", "hmmlab-supervise"]),
         tests("Bisection", ["Bisection"]),
+        tests("Mutation", ["Mutation"]),
         tests("PatchWork", ["PatchWork", "hmmlab-supervise"]),
         tests("PatchMail", ["PatchMail", "hmmlab-supervise"]),
         tests("PatchCheck", ["PatchCheck", "hmmlab-supervise"]),

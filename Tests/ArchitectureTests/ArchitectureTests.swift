@@ -28,9 +28,11 @@ import Testing
         "GuestImage": ["HarnessCore", "ContentDigest", "ProcessRunner", "KernelModules"],
         "VirtualMachine": ["HarnessCore"], "QEMU": ["HarnessCore", "ContentDigest", "ProcessRunner", "VirtualMachine"],
         "KernelLog": ["HarnessCore"], "TestResults": ["HarnessCore", "KernelLog"],
+        "Mutation": ["HarnessCore", "TestResults"],
         "Pipeline": [
             "HarnessCore", "ContentDigest", "ProcessRunner", "KernelSource", "PatchSeries", "PatchModel",
-            "PatchWork", "PatchMail", "PatchCheck", "Bisection", "KernelBuild", "GuestImage", "GuestProtocol",
+            "PatchWork", "PatchMail", "PatchCheck", "Bisection", "Mutation", "KernelBuild", "GuestImage",
+            "GuestProtocol",
             "VirtualMachine", "QEMU", "KernelLog", "TestResults",
         ],
         "hmmlab": ["Pipeline", "HarnessCore"],
