@@ -7,19 +7,21 @@ import ProcessRunner
 public struct Installation: Sendable {
     /// The folder with `qemu`, `scripts` and `kernel-patches`.
     public let root: String
+    /// Our own modules in `modules`, and the header that they share with programs.
+    public internal(set) var kernelPatches: String
 
     /// Finds the source tree: `HMMLAB_ROOT`, else the folder above the running program that has `qemu/kconfig`.
     ///
     /// - Throws: ``LabError`` `installation-unknown`.
     public init(environment: [String: String]) throws {
         if let given = environment["HMMLAB_ROOT"], Files.isFolder(given + "/qemu/kconfig") {
-            root = given
+            (root, kernelPatches) = (given, given + "/kernel-patches")
             return
         }
         var folder = (ProcessRunner.besideExecutable("x") as NSString).deletingLastPathComponent
         while folder.count > 1 {
             if Files.isFolder(folder + "/qemu/kconfig") {
-                root = folder
+                (root, kernelPatches) = (folder, folder + "/kernel-patches")
                 return
             }
             folder = (folder as NSString).deletingLastPathComponent
@@ -36,8 +38,6 @@ public struct Installation: Sendable {
     public var machines: String { root + "/qemu/machines" }
     /// Known failures and skips.
     public var expectations: String { root + "/qemu/expectations.toml" }
-    /// Our own modules in `modules`, and the header that they share with programs.
-    public var kernelPatches: String { root + "/kernel-patches" }
     /// What hmmlab needs from the host.
     public var dependencies: String { root + "/scripts/dependencies.txt" }
     /// PID 1 of the guest.

@@ -41,7 +41,7 @@ public struct Lab: Sendable {
     /// Where things are kept that can be made again.
     public let cache: Cache
     /// hmmlab's own files.
-    public let installation: Installation
+    public internal(set) var installation: Installation
     /// The bases.
     public let sources: KernelSources
     let runner: ProcessRunner

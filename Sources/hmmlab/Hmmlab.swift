@@ -16,8 +16,8 @@ struct Hmmlab: AsyncParsableCommand {
             """,
         version: "0.1",
         subcommands: [
-            TestCommand.self, BisectCommand.self, BuildCommand.self, RunCommand.self, ShellCommand.self,
-            BaseCommand.self,
+            TestCommand.self, BisectCommand.self, MutateCommand.self, BuildCommand.self, RunCommand.self,
+            ShellCommand.self, BaseCommand.self,
             ListCommand.self,
             PatchesCommand.self, CacheCommand.self, CheckModulesCommand.self, DoctorCommand.self,
         ])

@@ -75,15 +75,19 @@ struct GuestOptionGroup: ParsableArguments {
     @Option(help: "auto, kvm or tcg; auto takes KVM only after a short boot has proved that it works here.")
     var accel = AcceleratorChoice.auto
 
-    @Option(help: ArgumentHelp("The driver behind the device nodes.", valueName: "name"))
-    var driver = GuestSelection.Driver.testHmm
+    @Option(
+        help: ArgumentHelp(
+            "The driver behind the device nodes. (default: test_hmm; with mutate, hmm_dmirror for hmmlab's own suites)",
+            valueName: "name"))
+    var driver: GuestSelection.Driver?
 
     func selection() throws -> GuestSelection {
         if let cpus, cpus < 1 { throw ValidationError("--cpus takes a number from 1, not \(cpus).") }
         if let nodes, nodes < 1 { throw ValidationError("--nodes takes a number from 1, not \(nodes).") }
         return GuestSelection(
             machine: machine, cpus: cpus, memoryMiB: memory, nodes: nodes,
-            append: append.flatMap { $0.split(separator: " ").map(String.init) }, accelerator: accel, driver: driver)
+            append: append.flatMap { $0.split(separator: " ").map(String.init) }, accelerator: accel,
+            driver: driver ?? .testHmm)
     }
 }
 

@@ -58,9 +58,12 @@ extension EndToEnd {
             #expect(output.standardError.contains("WARNING in lkdtm"), "\(output.standardError)")
         }
 
-        /// Other kernels than the default one: the newest base, and the flavour that looks closest.
-        @Test(arguments: [("debian:latest", "fast"), ("debian:6.12", "debug")])
-        func otherKernelsPassToo(_ base: String, _ flavour: String) async throws {
+        @Test func theNewestBasePasses() async throws { try await passes("debian:latest", "fast") }
+
+        /// The flavour that looks closest.
+        @Test func theDebugFlavourPasses() async throws { try await passes("debian:6.12", "debug") }
+
+        private func passes(_ base: String, _ flavour: String) async throws {
             defer { tool.remove() }
             let output = try await tool.run("test", "--base", base, "--flavour", flavour, "--json", "run.json")
             #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")
