@@ -13,11 +13,12 @@ let tests =
     + faultKindTests + faultErrorTests + faultUnplugTests + devmemContentionTests
     + contentsLostTests + contentsLostHugeTests + contentsLostUnplugTests + poisonTests
     + fileRenewTests + fileAccessTests + fileLifetimeTests + fileHoldTests + fileRefusedTests + fileLargeTests
-    + fileSystemTests + fileStormTests + fileForeignTests + fileAccountTests
+    + fileSystemTests + fileStormTests + fileForeignTests + fileAccountTests + fileLostTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
-    + devmemModuleTests + contentsLostModuleTests + poisonModuleTests + fileModuleTests + devmemLoadTests
+    + devmemModuleTests + contentsLostModuleTests + poisonModuleTests + fileModuleTests + fileLostModuleTests
+    + devmemLoadTests
     + devmemExclusiveTests
 let registry: TestRegistry
 do {

@@ -152,7 +152,7 @@ struct hmm_devmem_ops {
  * @HMM_DEVMEM_COPY_FAILED: the driver could not copy or clear it
  * @HMM_DEVMEM_REFUSED: the core changed its mind after the copy
  * @HMM_DEVMEM_CONTENTS_LOST: its contents are lost; it has left the device, and an
- *	access of the CPU is a SIGBUS
+ *	access of the CPU is a SIGBUS, unless a file has it on a disk
  */
 enum hmm_devmem_result {
 	HMM_DEVMEM_SKIPPED,

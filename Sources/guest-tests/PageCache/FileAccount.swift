@@ -103,14 +103,14 @@ private func useAnotherFile(_ test: borrowing TestFile, _ mirror: borrowing Mirr
 }
 
 /// Pages' worth of blocks that the file's filesystem has to give, once all is written.
-private func freeBlocks(_ test: borrowing TestFile) throws -> Int {
+func freeBlocks(_ test: borrowing TestFile) throws -> Int {
     try Shell.run("sync")
     return try DiskFileSystem.freeBlocks(of: test.folder)
 }
 
 /// States that something is so within a minute and more: the kernel adds up some counts every other second, ends some
 /// work of filesystems behind their users' backs, and leaves some pages dirty for half a minute.
-private func eventually(
+func eventually(
     _ sentence: String, file: String = #fileID, line: Int = #line, _ isSo: () throws -> Bool
 ) throws {
     for _ in 0..<700 {

@@ -152,7 +152,7 @@ let fileLifetimeTests: [GuestTest] =
     }
 
 /// Numbers of pages that the kernel keeps for the whole system, exact.
-private struct Counts {
+struct Counts {
     let cache, shmem, dirty, pending: Int
 
     init(file: String = #fileID, line: Int = #line) throws {
