@@ -11,6 +11,8 @@ public struct Flavour: Sendable, Equatable, Codable {
     public var summary: String
     /// Fragment names without folder and suffix, in the order of merging.
     public var fragments: [String]
+    /// Words for the kernel command line of whatever is booted with it; no part of the kernel.
+    public var append: [String] = []
 }
 
 /// The folder `qemu/kconfig`: flavours and their fragments.
@@ -23,6 +25,7 @@ public struct FlavourFolder: Sendable {
     private struct Entry: Decodable {
         var summary: String
         var fragments: [String]
+        var append: [String]?
     }
 
     /// All flavours, by name.
@@ -32,13 +35,24 @@ public struct FlavourFolder: Sendable {
         let path = folder + "/flavours.toml"
         do {
             let entries = try TOMLDecoder().decode([String: Entry].self, from: try Files.text(path))
-            return entries.map { Flavour(name: $0.key, summary: $0.value.summary, fragments: $0.value.fragments) }
-                .sorted { $0.name < $1.name }
+            return try entries.map { try Self.flavour($0.key, $0.value, in: path) }.sorted { $0.name < $1.name }
         } catch let error as LabError {
             throw error
         } catch {
             throw LabError("flavours-bad", exit: .usage, "\(path) cannot be understood", cause: "\(error)")
         }
+    }
+
+    /// One word each, so that they can be told apart wherever they are shown or looked for.
+    private static func flavour(_ name: String, _ entry: Entry, in path: String) throws -> Flavour {
+        let words = entry.append ?? []
+        if let wrong = words.first(where: { $0.isEmpty || $0.contains(where: \.isWhitespace) }) {
+            throw LabError(
+                "flavours-bad", exit: .usage, "\(path) cannot be understood",
+                cause: "append of the flavour \(name) has \"\(wrong)\", which is not one word",
+                next: "Make it a list with one word of the kernel command line in each string.")
+        }
+        return Flavour(name: name, summary: entry.summary, fragments: entry.fragments, append: words)
     }
 
     /// The flavour of a name.

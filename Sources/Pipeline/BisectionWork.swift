@@ -18,25 +18,27 @@ extension BisectionPredicate {
     /// How the predicate is asked of a kernel.
     ///
     /// - Throws: ``LabError`` for a test or a suite that does not exist.
-    func run(_ catalog: SuiteCatalog, driver: GuestSelection.Driver) throws -> PredicateRun {
-        try catalog.check(suites: suites, for: driver)
+    func run(
+        _ catalog: SuiteCatalog, driver: GuestSelection.Driver, persistentMemory: Bool = false
+    ) throws -> PredicateRun {
+        try catalog.check(suites: suites, for: driver, persistentMemory: persistentMemory)
         switch subject {
         case .build: return .build
         case .boot: return .command(["true"], timeoutSeconds: 60)
         case .command(let command): return .command(["sh", "-c", command], timeoutSeconds: timeoutSeconds)
         case .suite(let name):
-            try catalog.check(suites: [name], for: driver)
+            try catalog.check(suites: [name], for: driver, persistentMemory: persistentMemory)
             if name != SuiteCatalog.kselftest { _ = try catalog.tests(suites: [name], filter: filter) }
             return .tests(suites: [name], filter: filter)
         case .crash:
-            if let trigger { return try Self.run(test: trigger, catalog, driver) }
+            if let trigger { return try Self.run(test: trigger, catalog, driver, persistentMemory) }
             return .tests(suites: suites, filter: filter)
-        case .test(let id): return try Self.run(test: id, catalog, driver)
+        case .test(let id): return try Self.run(test: id, catalog, driver, persistentMemory)
         }
     }
 
     private static func run(
-        test id: String, _ catalog: SuiteCatalog, _ driver: GuestSelection.Driver
+        test id: String, _ catalog: SuiteCatalog, _ driver: GuestSelection.Driver, _ persistentMemory: Bool
     ) throws -> PredicateRun {
         let suite = catalog.suites.map(\.name).filter { id.hasPrefix($0 + "/") }.max { $0.count < $1.count }
         // The kernel's own tests are known only once a kernel is there.
@@ -44,7 +46,7 @@ extension BisectionPredicate {
             throw LabError(
                 "test-unknown", exit: .usage, "There is no test \(id)", next: "hmmlab list tests shows them.")
         }
-        try catalog.check(suites: [suite], for: driver)
+        try catalog.check(suites: [suite], for: driver, persistentMemory: persistentMemory)
         // A slash needs no escape, and the pattern ends up in commands that people read.
         let pattern = NSRegularExpression.escapedPattern(for: id).replacing("\\/", with: "/")
         return .tests(suites: [suite], filter: "^\(pattern)$")

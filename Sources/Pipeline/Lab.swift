@@ -26,6 +26,8 @@ public struct PreparedKernel: Sendable {
     public var artifact: KernelArtifact
     var input: KernelInput
     var config: ConfigRequest
+    /// The words that its flavour has for the command line of every boot.
+    var append: [String] = []
 }
 
 /// A kernel that is decided on, whether or not it is built.
@@ -34,6 +36,8 @@ struct KernelPlan: Sendable {
     var series: AppliedSeries?
     var input: KernelInput
     var config: ConfigRequest
+    /// The words that the flavour has for the command line of every boot.
+    var append: [String]
 }
 
 /// Everything that the commands share: the cache, the tools, the sources.
@@ -76,6 +80,12 @@ public struct Lab: Sendable {
     /// - Throws: ``LabError`` `flavours-bad`.
     public func flavours() throws -> [Flavour] { try FlavourFolder(installation.kconfig).all() }
 
+    /// Whether the guest gets persistent memory, by the words of its command line.
+    func hasPersistentMemory(_ kernel: KernelSelection, _ guest: GuestSelection) throws -> Bool {
+        let words = try FlavourFolder(installation.kconfig).flavour(kernel.flavour).append + guest.append
+        return words.contains { PersistentMemory(word: $0) != nil }
+    }
+
     /// The machine descriptions.
     ///
     /// - Throws: ``LabError`` if one cannot be read.
@@ -100,7 +110,8 @@ public struct Lab: Sendable {
         let plan = try await plan(selection)
         let artifact = try await builder.build(plan.input, plan.config, image: image)
         return PreparedKernel(
-            base: plan.input.base, series: plan.series, artifact: artifact, input: plan.input, config: plan.config)
+            base: plan.input.base, series: plan.series, artifact: artifact, input: plan.input, config: plan.config,
+            append: plan.append)
     }
 
     /// Fetches and patches what is not there yet, and says what is to be built.
@@ -118,7 +129,7 @@ public struct Lab: Sendable {
         let config = try ConfigRequest(
             flavour: flavour.name, files: given,
             fragments: folder.fragments(of: flavour, kernelVersion: input.base.kernelVersion), settings: settings)
-        return KernelPlan(series: applied, input: input, config: config)
+        return KernelPlan(series: applied, input: input, config: config, append: flavour.append)
     }
 
     /// The base with the series on it.

@@ -119,7 +119,9 @@ extension Lab {
         onEvent: @escaping @Sendable (BisectionEvent) -> Void = { _ in }
     ) async throws -> BisectionReport {
         let catalog = try await catalog()
-        let run = try selection.predicate.run(catalog, driver: selection.guest.driver)
+        let run = try selection.predicate.run(
+            catalog, driver: selection.guest.driver,
+            persistentMemory: hasPersistentMemory(selection.kernel, selection.guest))
         if case .build = run {} else { _ = try machine(selection.guest) }
         let folder = try earlier?.folder ?? BisectionFolder.make(in: cache)
         guard let lock = try FileLock.acquireNow(folder.path + "/lock") else {

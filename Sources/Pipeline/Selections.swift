@@ -46,6 +46,8 @@ public struct GuestSelection: Sendable, Equatable {
         case testHmm = "test_hmm"
         /// Ours, from kernel-patches/modules, built against the kernel.
         case hmmDmirror = "hmm_dmirror"
+        /// Nothing: for kernels that can have no such driver, and for tests that want none.
+        case none
     }
 
     /// A description's name in qemu/machines.

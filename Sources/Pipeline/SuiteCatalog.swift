@@ -11,6 +11,10 @@ public struct GuestTest: Sendable, Equatable, Codable {
     public var suite: String
     /// The name within the suite.
     public var name: String { String(id.dropFirst(suite.count + 1)) }
+    /// Whether a guest with this driver can run it at all.
+    func isPossible(with driver: GuestSelection.Driver) -> Bool {
+        driver != .none || Set(requirements).isDisjoint(with: ["private", "coherent", "ours"])
+    }
     /// What it shows, in one sentence; empty for tests of the kernel's own.
     public var summary: String
     /// What the guest must have: `private`, `coherent`, `ours`, `hugetlb`, `thp`, `swap`, ...
@@ -43,6 +47,12 @@ public struct Suite: Sendable, Equatable, Codable {
     public var count: Int?
     /// The one driver that it can be run with; nil for any.
     public var driver: GuestSelection.Driver?
+    /// Whether all of its tests are about persistent memory, which only some flavours give the guest.
+    public var needsPersistentMemory = false
+    /// Whether any of its tests can be run without a driver.
+    var canDoWithoutDriver = false
+
+    private enum CodingKeys: String, CodingKey { case name, summary, count, driver, needsPersistentMemory }
 }
 
 /// The suites and their tests.
@@ -61,6 +71,7 @@ public struct SuiteCatalog: Sendable {
         "faults": "CPU faults of every kind on device memory, copy errors, and a device that is lost",
         "errors": "pages that lost their contents: who is told, and that nothing else is harmed",
         "file": "page cache that goes to coherent memory and comes back, while everything else goes on with it",
+        "dax": "persistent memory and files that are mapped from it: what must not change with anybody's patches",
         "mirror-odp": "on-demand paging: an engine that works on memory nobody pins, under storms of changes to it",
         "robustness": "malformed requests by the thousand for every command; HMMLAB_SEED repeats those of a run",
         kselftest: "upstream's own hmm-tests, built from the base's tree",
@@ -99,7 +110,9 @@ public struct SuiteCatalog: Sendable {
             let tests = own.filter { $0.suite == name }
             return Suite(
                 name: name, summary: Self.summaries[name] ?? "", count: tests.count,
-                driver: tests.allSatisfy { $0.requirements.contains("ours") } ? .hmmDmirror : nil)
+                driver: tests.allSatisfy { $0.requirements.contains("ours") } ? .hmmDmirror : nil,
+                needsPersistentMemory: tests.allSatisfy { $0.requirements.contains("pmem") },
+                canDoWithoutDriver: tests.contains { $0.isPossible(with: .none) })
         } + [Suite(name: Self.kselftest, summary: Self.summaries[Self.kselftest] ?? "", count: nil)]
     }
 
@@ -117,17 +130,35 @@ public struct SuiteCatalog: Sendable {
         }
     }
 
-    /// The names of the suites that can be run with a driver.
-    func suites(for driver: GuestSelection.Driver) -> [String] {
-        suites.filter { $0.driver == nil || $0.driver == driver }.map(\.name)
+    /// The names of the suites that can be run with a driver, and with persistent memory or without.
+    func suites(for driver: GuestSelection.Driver, persistentMemory: Bool = false) -> [String] {
+        suites.filter {
+            ($0.driver == nil || $0.driver == driver) && (persistentMemory || !$0.needsPersistentMemory)
+                && (driver != .none || $0.canDoWithoutDriver)
+        }.map(\.name)
     }
 
-    /// Checks before anything is built that suites exist and can be run with a driver.
+    /// Checks before anything is built that suites exist and can be run with a driver, and with persistent memory or
+    /// without.
     ///
-    /// - Throws: ``LabError`` `suite-unknown`, `suite-driver`.
-    func check(suites names: [String], for driver: GuestSelection.Driver) throws {
+    /// - Throws: ``LabError`` `suite-unknown`, `suite-driver`, `suite-flavour`.
+    func check(
+        suites names: [String], for driver: GuestSelection.Driver, persistentMemory: Bool = false
+    ) throws {
         try check(suites: names)
         for suite in suites where names.contains(suite.name) {
+            if suite.needsPersistentMemory && !persistentMemory {
+                throw LabError(
+                    "suite-flavour", exit: .usage,
+                    "The suite \(suite.name) needs persistent memory, which this guest would not have",
+                    cause: "No word memmap=SIZE!START is on its kernel command line.", next: "Add --flavour pmem.")
+            }
+            if driver == .none && !suite.canDoWithoutDriver {
+                throw LabError(
+                    "suite-driver", exit: .usage, "The suite \(suite.name) needs a driver",
+                    next: "Leave out --driver none."
+                )
+            }
             guard let needed = suite.driver, needed != driver else { continue }
             throw LabError(
                 "suite-driver", exit: .usage,

@@ -73,16 +73,23 @@ extension Lab {
     private func arrange(_ selection: TestSelection, isDryRun: Bool = false) async throws -> TestArrangement {
         let catalog = try await catalog()
         let driver = selection.guest.driver
-        try catalog.check(suites: selection.suites, for: driver)
-        let wanted = selection.suites.isEmpty ? catalog.suites(for: driver) : selection.suites
+        let isPersistent = try hasPersistentMemory(selection.kernel, selection.guest)
+        try catalog.check(suites: selection.suites, for: driver, persistentMemory: isPersistent)
+        let wanted =
+            selection.suites.isEmpty ? catalog.suites(for: driver, persistentMemory: isPersistent) : selection.suites
+        guard !wanted.isEmpty else {
+            throw LabError(
+                "suite-none", exit: .usage, "No suite can be run without a driver in this guest",
+                next: "Leave out --driver none, or add --flavour pmem, whose suite dax needs no driver.")
+        }
+        var tests = catalog.own.filter { wanted.contains($0.suite) && $0.isPossible(with: driver) }
         if !wanted.contains(SuiteCatalog.kselftest) {
             // A filter that matches nothing is found out before a kernel is built.
-            _ = try catalog.tests(suites: wanted, filter: selection.filter)
+            _ = try SuiteCatalog.filter(tests, by: selection.filter)
         }
         let known = try KnownOutcomes(path: installation.expectations)
         let machine = try machine(selection.guest)
         let kernel = try await prepare(selection.kernel, image: machine.imageNeed)
-        var tests = catalog.own.filter { wanted.contains($0.suite) }
         var kselftest: KselftestProgram?
         if wanted.contains(SuiteCatalog.kselftest) {
             let program = try await KselftestBuilder(builder).build(kernel.input, config: kernel.config)
@@ -224,14 +231,17 @@ struct GuestBoots: Sendable {
 
     func request(_ index: Int, hasShell: Bool = false) throws -> BootRequest {
         BootRequest(
-            machine: machine, kernel: try Self.image(of: kernel, machine), initrd: image, append: selection.append,
-            cpus: selection.cpus, memoryMiB: selection.memoryMiB, nodes: selection.nodes,
+            machine: machine, kernel: try Self.image(of: kernel, machine), initrd: image,
+            append: kernel.append + selection.append, cpus: selection.cpus, memoryMiB: selection.memoryMiB,
+            nodes: selection.nodes,
             accelerator: accelerator, runFolder: try folder.boot(index), hasShell: hasShell)
     }
 
     /// The driver with the memory that the machine sets aside for it.
     var modules: [ModuleRequest] {
-        [ModuleRequest(selection.driver.rawValue, parameters: machine.coherentModuleParameters.joined(separator: " "))]
+        guard selection.driver != .none else { return [] }
+        let parameters = machine.coherentModuleParameters.joined(separator: " ")
+        return [ModuleRequest(selection.driver.rawValue, parameters: parameters)]
     }
 
     /// Variables for every test: the driver, and the seed of random requests and the length of storms where they are given.

@@ -8,6 +8,10 @@ public struct BootRequest: Sendable, Equatable {
     public static let leastKernelMemoryMiB = 512
     /// What a NUMA node has at least, in MiB: half of it may be set aside, and the kernel has its own tables in each.
     public static let leastNodeMemoryMiB = 1024
+    /// A PC with so much memory, in MiB, has only the first ``lowMemoryMiB`` of it below 4 GiB (pc_q35_init() of QEMU).
+    public static let splitMemoryMiB = 2816
+    /// See ``splitMemoryMiB``.
+    public static let lowMemoryMiB = 2048
     /// The longest command line that an x86 kernel takes, in bytes with its final NUL (`COMMAND_LINE_SIZE`).
     public static let commandLineSize = 2048
 
@@ -17,7 +21,8 @@ public struct BootRequest: Sendable, Equatable {
     public var kernel: String
     /// The initramfs, as an absolute path; nil boots into "unable to mount root", which is what a probe wants.
     public var initrd: String?
-    /// The person's own kernel command line words; they come last, and the kernel lets later words win.
+    /// The flavour's and then the person's own kernel command line words; they come last, and the kernel lets later words
+    /// win.
     public var append: [String]
     /// The number of CPUs.
     public var cpus: Int
@@ -49,7 +54,7 @@ public struct BootRequest: Sendable, Equatable {
         self.hasShell = hasShell
     }
 
-    /// The kernel command line: the machine's words, the accelerator's, the reservations, the person's.
+    /// The kernel command line: the machine's words, the accelerator's, the reservations, the flavour's, the person's.
     public var kernelCommandLine: String {
         let words =
             machine.kernelArguments + (machine.accelerators[accelerator]?.kernelArguments ?? [])
@@ -60,7 +65,7 @@ public struct BootRequest: Sendable, Equatable {
     /// Refuses what no emulator could make sense of.
     ///
     /// - Throws: ``LabError`` `accelerator-unsupported`, `cpus-invalid`, `nodes-invalid`, `memory-too-small`,
-    ///   `command-line-too-long`, `kernel-missing`, `initrd-missing`.
+    ///   `persistent-memory-misplaced`, `command-line-too-long`, `kernel-missing`, `initrd-missing`.
     public func check() throws {
         guard machine.accelerators[accelerator] != nil else {
             throw LabError(
@@ -96,16 +101,43 @@ public struct BootRequest: Sendable, Equatable {
 
     /// A reserved region without memory behind it reads as ones and loses what is written to it.
     private func checkMemory() throws {
+        let persistent = append.compactMap { PersistentMemory(word: $0) }
         let reserved = machine.reservedMemory.reduce(0) { $0 + $1.mebibytes }
+        let kept = persistent.reduce(0) { $0 + Int(($1.bytes.upperBound - $1.bytes.lowerBound) >> 20) }
         let end = Int((machine.reservedMemory.map(\.end).max() ?? 0) >> 20)
-        let least = max(end, reserved + Self.leastKernelMemoryMiB)
+        let least = max(end, reserved + kept + Self.leastKernelMemoryMiB)
         guard memoryMiB >= least else {
-            let cause =
-                reserved == 0
-                ? nil : "The machine \(machine.name) sets \(reserved) MiB aside, up to address \(end) MiB."
+            let causes =
+                (reserved == 0
+                    ? [] : ["The machine \(machine.name) sets \(reserved) MiB aside, up to address \(end) MiB."])
+                + (kept == 0 ? [] : ["\(kept) MiB are persistent memory."])
+            let cause = causes.isEmpty ? nil : causes.joined(separator: " ")
             throw LabError(
                 "memory-too-small", exit: .usage, "\(memoryMiB) MiB are not enough memory for this guest", cause: cause,
                 next: "Ask for at least --memory \(least).")
         }
+        for region in persistent { try check(region) }
+    }
+
+    /// The kernel makes a device of whatever it is told, also of what has no memory behind it or belongs to somebody else.
+    private func check(_ region: PersistentMemory) throws {
+        let mebibyte: UInt64 = 1 << 20
+        let memory = UInt64(memoryMiB) * mebibyte
+        let low = memoryMiB < Self.splitMemoryMiB ? memory : UInt64(Self.lowMemoryMiB) * mebibyte
+        let high = (4096 * mebibyte)..<(4096 * mebibyte + memory - low)
+        let problem: String
+        if machine.reservedMemory.contains(where: { region.bytes.overlaps($0.start..<$0.end) }) {
+            problem = "The machine \(machine.name) sets some of it aside for other devices."
+        } else if region.bytes.upperBound > low && region.bytes.clamped(to: high) != region.bytes {
+            problem =
+                "With \(memoryMiB) MiB the guest has memory up to address \(low / mebibyte) MiB"
+                + (high.isEmpty ? "." : ", and from 4096 to \(high.upperBound / mebibyte) MiB.")
+        } else {
+            return
+        }
+        throw LabError(
+            "persistent-memory-misplaced", exit: .usage,
+            "The word \(region.word) names memory that the guest cannot use so",
+            cause: problem, next: "Choose another place, or another amount of --memory.")
     }
 }

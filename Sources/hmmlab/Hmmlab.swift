@@ -151,6 +151,7 @@ struct ListCommand: AsyncParsableCommand {
                 let flavours = try lab.flavours()
                 try show(flavours, key: "flavours") {
                     "\($0.name.padded(8)) \($0.summary) [\($0.fragments.joined(separator: " "))]"
+                        + ($0.append.isEmpty ? "" : " boots with \($0.append.joined(separator: " "))")
                 }
             case .machines:
                 let machines = try lab.machines()
@@ -160,6 +161,7 @@ struct ListCommand: AsyncParsableCommand {
                 try show(suites, key: "suites") {
                     "\($0.name.padded(18)) \(($0.count.map { "\($0)" } ?? "-").padded(5)) \($0.summary)"
                         + ($0.driver.map { " (--driver \($0.rawValue))" } ?? "")
+                        + ($0.needsPersistentMemory ? " (--flavour pmem)" : "")
                 }
             case .series: return try showSeries(try await lab.patchMatrix(model: patches.model, topics: patches.topics))
             case .tests:

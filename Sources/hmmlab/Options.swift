@@ -77,8 +77,8 @@ struct GuestOptionGroup: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The driver behind the device nodes. (default: test_hmm; with mutate, hmm_dmirror for hmmlab's own suites)",
-            valueName: "name"))
+            "The driver behind the device nodes; none for kernels without CONFIG_DEVICE_PRIVATE. (default: test_hmm; "
+                + "with mutate, hmm_dmirror for hmmlab's own suites)", valueName: "name"))
     var driver: GuestSelection.Driver?
 
     func selection() throws -> GuestSelection {

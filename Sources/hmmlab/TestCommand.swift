@@ -9,7 +9,7 @@ struct TestCommand: AsyncParsableCommand {
         commandName: "test",
         abstract: "Fetch, patch, build and boot a kernel, run test suites in it, and say per test what happened.",
         discussion: """
-            Without options: the newest debian:6.12, all suites of the driver. What is cached is not made again.
+            Without options: the newest debian:6.12, all suites that the driver and the flavour allow. What is cached is not made again.
             Exit codes: 0 passed, 1 a test failed or the kernel crashed, 2 it did not build, 3 it did not boot.
             """)
 
@@ -20,7 +20,8 @@ struct TestCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("suite"),
         help: ArgumentHelp(
-            "Run this suite (see hmmlab list suites); repeatable; all of the driver without it.", valueName: "suite"))
+            "Run this suite (see hmmlab list suites); repeatable; without it all that driver and flavour allow.",
+            valueName: "suite"))
     var suites: [String] = []
     @Option(help: ArgumentHelp("Run only tests whose name matches this regular expression.", valueName: "regex"))
     var filter: String?

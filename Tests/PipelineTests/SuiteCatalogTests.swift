@@ -109,6 +109,39 @@ struct SuiteCatalogTests {
         #expect(unknown?.code == "suite-unknown")
     }
 
+    @Test("leaves a suite about persistent memory to guests that have some")
+    func persistentMemory() async throws {
+        let catalog = try await catalog(
+            Self.listing + "dax/store\tpmem,mkfs_xfs\t5000\tStores\ndax/mirror\tpmem,private\t5000\tMirrors\n")
+        #expect(catalog.suites.map(\.needsPersistentMemory) == [false, false, true, false])
+        #expect(catalog.suites(for: .testHmm) == ["mirror", "migrate", "kselftest:mm/hmm"])
+        #expect(
+            catalog.suites(for: .testHmm, persistentMemory: true) == ["mirror", "migrate", "dax", "kselftest:mm/hmm"])
+        try catalog.check(suites: ["mirror", "dax"], for: .testHmm, persistentMemory: true)
+        let error = #expect(throws: LabError.self) { try catalog.check(suites: ["mirror", "dax"], for: .testHmm) }
+        #expect(error?.code == "suite-flavour")
+        #expect(error?.exitCode == .usage)
+        #expect(error?.sentence.contains("dax") == true)
+        #expect(error?.nextStep == "Add --flavour pmem.")
+    }
+
+    @Test("without a driver runs what needs none")
+    func noDriver() async throws {
+        let catalog = try await catalog(
+            "migrate/back\tprivate\t7000\tMemory comes back\n"
+                + "dax/store\tpmem\t5000\tStores\ndax/mirror\tpmem,coherent\t5000\tMirrors\n")
+        #expect(catalog.suites(for: .none, persistentMemory: true) == ["dax"])
+        #expect(catalog.suites(for: .none).isEmpty)
+        #expect(catalog.own.filter { $0.isPossible(with: .none) }.map(\.id) == ["dax/store"])
+        #expect(catalog.own.allSatisfy { $0.isPossible(with: .testHmm) })
+        try catalog.check(suites: ["dax"], for: .none, persistentMemory: true)
+        for suite in ["migrate", SuiteCatalog.kselftest] {
+            let error = #expect(throws: LabError.self) { try catalog.check(suites: [suite], for: .none) }
+            #expect(error?.code == "suite-driver")
+            #expect(error?.nextStep == "Leave out --driver none.")
+        }
+    }
+
     @Test("runs upstream's cases one by one")
     func cases() {
         let tests = SuiteCatalog.kselftests(cases: ["hmm.open_close", "hmm.hmm_device_private.migrate"])

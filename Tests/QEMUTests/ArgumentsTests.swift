@@ -173,6 +173,52 @@ import VirtualMachine
         #expect(self.error { $0.memoryMiB = 511 }?.cause == nil)
     }
 
+    @Test func persistentMemory() {
+        func refusal(_ word: String, _ mebibytes: Int) -> LabError? {
+            error {
+                $0.machine.reservedMemory = [ReservedMemory(start: 0x3000_0000, mebibytes: 1024)]
+                ($0.append, $0.memoryMiB) = (["quiet", word], mebibytes)
+            }
+        }
+        // Just below what is set aside, in any guest that is large enough for the kernel besides.
+        for mebibytes in [1920, 2048, 2815, 2816, 4096, 16384] {
+            #expect(refusal("memmap=384M!384M", mebibytes) == nil)
+        }
+        let small = refusal("memmap=384M!384M", 1919)
+        #expect(small?.code == "memory-too-small")
+        #expect(small?.cause?.hasSuffix("384 MiB are persistent memory.") == true)
+        #expect(small?.nextStep == "Ask for at least --memory 1920.")
+
+        let taken = refusal("memmap=256M!1G", 4096)
+        #expect(taken?.code == "persistent-memory-misplaced")
+        #expect(taken?.exitCode == .usage)
+        #expect(taken?.sentence.contains("memmap=256M!1G") == true)
+        #expect(taken?.cause?.contains("other devices") == true)
+
+        // A guest of 4 GiB has two of them above 4 GiB, and nothing from 2 GiB on.
+        #expect(refusal("memmap=1G!5G", 4096) == nil)
+        #expect(refusal("memmap=1G!0x100000000", 4096) == nil)
+        #expect(refusal("memmap=256M!2G", 4096)?.code == "persistent-memory-misplaced")
+        #expect(
+            refusal("memmap=1G!5632M", 4096)?.cause?.hasSuffix("up to address 2048 MiB, and from 4096 to 6144 MiB.")
+                == true)
+        #expect(refusal("memmap=256M!5G", 2560)?.cause == "With 2560 MiB the guest has memory up to address 2560 MiB.")
+        // These say something else to the kernel, or nothing.
+        for word in ["memmap=256M$1G", "memmap=256M!x", "memmap=!1G", "memmap=1M!1G!1G", "memmap=0!1G", "256M!1G"] {
+            #expect(refusal(word, 4096) == nil)
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("memmap=384M!384M", 0x1800_0000...0x2fff_ffff), ("memmap=0x1000!1g", 0x4000_0000...0x4000_0fff),
+            ("memmap=4k!0X10", 0x10...0x100f),
+        ])
+    func wordOfPersistentMemory(word: String, bytes: ClosedRange<UInt64>) {
+        #expect(PersistentMemory(word: word)?.bytes == bytes.lowerBound..<bytes.upperBound + 1)
+        #expect(PersistentMemory(word: word)?.word == word)
+    }
+
     @Test func commandLineThatTheKernelWouldCut() {
         let own = good.kernelCommandLine.utf8.count + 1
         #expect(error { $0.append = [String(repeating: "x", count: 2047 - own)] } == nil)
