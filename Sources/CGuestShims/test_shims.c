@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -69,7 +70,7 @@ static long call_32(long number, long first, long second, long third)
 	return result;
 }
 
-enum probe_access { PROBE_READ, PROBE_WRITE, PROBE_ADD, PROBE_CALL_32 };
+enum probe_access { PROBE_READ, PROBE_WRITE, PROBE_ADD, PROBE_CALL_32, PROBE_POISON };
 
 static int probe(enum probe_access access, uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
 {
@@ -96,6 +97,9 @@ static int probe(enum probe_access access, uintptr_t address, uint64_t *value, i
 		case PROBE_CALL_32:
 			*value = (uint64_t)call_32(CALL_32_GETPID, 0, 0, 0);
 			break;
+		case PROBE_POISON:
+			*value = madvise((void *)address, (size_t)sysconf(_SC_PAGESIZE), MADV_HWPOISON) ? (uint64_t)errno : 0;
+			break;
 		}
 	}
 	is_probing = 0;
@@ -119,6 +123,11 @@ int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fau
 int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
 {
 	return probe(PROBE_ADD, address, value, code, fault_address);
+}
+
+int test_probe_poison(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address)
+{
+	return probe(PROBE_POISON, address, value, code, fault_address);
 }
 
 bool test_has_calls_32(void)
@@ -219,6 +228,26 @@ int test_direct_file(int file)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
+int test_direct_reader(const char *path)
+{
+	return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+}
+
+int test_is_dax(int file)
+{
+	/* STATX_ATTR_DAX of <linux/stat.h>, which glibc does not show beside its own <sys/stat.h>. */
+	const uint64_t dax = 0x00200000;
+	struct statx answer;
+
+	if (statx(file, "", AT_EMPTY_PATH, 0, &answer))
+		return -1;
+	if (!(answer.stx_attributes_mask & dax)) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return (answer.stx_attributes & dax) != 0;
 }
 
 int test_checkpoint(int file)

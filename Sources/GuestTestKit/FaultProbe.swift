@@ -33,6 +33,14 @@ public enum FaultProbe: Sendable, Equatable {
         return FaultProbe(signal, value, code, address)
     }
 
+    /// Tells the kernel of an error in the page (MADV_HWPOISON), which may answer with a signal at once; ``done(_:)`` has the
+    /// error number where it does not.
+    public static func poison(_ range: PageRange) -> FaultProbe {
+        var (value, code, address): (UInt64, Int32, UInt) = (0, 0, 0)
+        let signal = test_probe_poison(UInt(range.address), &value, &code, &address)
+        return FaultProbe(signal, value, code, address)
+    }
+
     private init(_ signal: Int32, _ value: UInt64, _ code: Int32, _ address: UInt) {
         switch signal {
         case SIGSEGV: self = .segmentationFault(code: code, address: UInt64(address))

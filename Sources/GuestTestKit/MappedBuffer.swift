@@ -103,6 +103,25 @@ public struct MappedBuffer: ~Copyable, Sendable {
             descriptor: descriptor, file, line)
     }
 
+    /// Maps an open file from its first byte, at an address where a huge page can begin.
+    public static func alignedFile(
+        _ descriptor: Int32, hugePages: Int, shared: Bool, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
+        try MappedBuffer(
+            pages: hugePages * pagesPerHugePage, alignment: hugePageSize, .readWrite,
+            flags: shared ? MAP_SHARED : MAP_PRIVATE, descriptor: descriptor, file, line)
+    }
+
+    /// Maps an open file from its first byte so that what is stored is in the file for good once it can be stored at all
+    /// (MAP_SYNC of mmap(2)).
+    public static func synchronousFile(
+        _ descriptor: Int32, pages: Int, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> MappedBuffer {
+        try MappedBuffer(
+            pages: pages, alignment: PageRange.pageSize, .readWrite, flags: MAP_SHARED_VALIDATE | MAP_SYNC,
+            descriptor: descriptor, file, line)
+    }
+
     /// Maps pages of the hugetlb pool, private and writable.
     public static func hugetlb(
         hugePages: Int, file: String = #fileID, line: Int = #line

@@ -50,7 +50,7 @@ extension PageRange {
 }
 
 /// A pipe that holds pages of a process, not copies of them (vmsplice(2)).
-public struct PagePipe: ~Copyable {
+public struct PagePipe: ~Copyable, Sendable {
     private let readEnd: Int32
     private let writeEnd: Int32
 

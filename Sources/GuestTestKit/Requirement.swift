@@ -48,6 +48,9 @@ public enum Requirement: String, Sendable, CaseIterable {
     /// A kernel that lets page cache go to coherent memory, as our series `file` makes it.
     case filesOnDevice = "files_on_device"
 
+    /// A persistent memory device, which the kernel makes of the memory that a word of its command line names.
+    case persistentMemory = "pmem"
+
     /// Why the requirement is not met here; nil when it is.
     public func missing() -> String? {
         switch self {
@@ -89,6 +92,9 @@ public enum Requirement: String, Sendable, CaseIterable {
         case .contentsLost:
             missingAbility(.loseContents, "the kernel cannot take a page whose contents are lost from a device")
         case .filesOnDevice: missingAbility(.takeFiles, "the kernel keeps page cache from devices")
+        case .persistentMemory:
+            access(DaxFileSystem.device, R_OK | W_OK) == 0
+                ? nil : "no \(DaxFileSystem.device): a kernel without CONFIG_X86_PMEM_LEGACY, or no memmap=SIZE!START"
         case .smp:
             sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? nil : "only one processor"
         }

@@ -75,6 +75,20 @@ struct PagePlaceTests {
         #expect(place(1 << 63 | 0x2000).kind == .system)
     }
 
+    @Test("A page of persistent memory is known by its region, not by what its driver calls a part of it")
+    func persistent() {
+        let memory = PhysicalMemory(
+            parsing: """
+                00100000-17ffffff : System RAM
+                18000000-2fffffff : Persistent Memory (legacy)
+                  18000000-2fffffff : namespace0.0
+                """)
+        #expect(memory.persistentRegion(holding: 0x18000)?.bytes == 0x1800_0000...0x2fff_ffff)
+        #expect(memory.persistentRegion(holding: 0x2ffff)?.bytes.lowerBound == 0x1800_0000)
+        #expect(memory.persistentRegion(holding: 0x17fff) == nil)
+        #expect(memory.persistentRegion(holding: 0x30000) == nil)
+    }
+
     @Test("A device-private entry counts only inside a driver's range")
     func devicePrivate() {
         let frame: UInt64 = 0x3fff_0000

@@ -42,7 +42,7 @@ struct RegistryTests {
                     "private", "coherent", "ours", "hugetlb", "thp", "swap", "null_blk", "gup_test", "long_term_pin",
                     "flags", "unlocked_read", "ext4", "mkfs_ext4", "mkfs_xfs", "fio", "smp", "failing_allocations",
                     "secret_memory", "calls_32",
-                    "contents_lost", "files_on_device",
+                    "contents_lost", "files_on_device", "pmem",
                 ])
     }
 }

@@ -19,6 +19,8 @@
 int test_probe_read(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
 int test_probe_write(uintptr_t address, uint8_t value, int *code, uintptr_t *fault_address);
 int test_probe_add(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
+/* The same for telling the kernel of an error in a page; *value is the error number of madvise(2), 0 for none. */
+int test_probe_poison(uintptr_t address, uint64_t *value, int *code, uintptr_t *fault_address);
 
 /*
  * Whether the kernel takes system calls of 32-bit programs, and ioctl(2) as such a program makes it: argument is an address
@@ -62,6 +64,12 @@ int test_named_file(const char *path);
 
 /* Opens a file once more, for reading and writing past the page cache (O_DIRECT). Reason: _GNU_SOURCE. */
 int test_direct_file(int file);
+
+/* Opens a disk to read it past the page cache (O_DIRECT). Reason: as above. */
+int test_direct_reader(const char *path);
+
+/* Whether the file is mapped from its device directly (STATX_ATTR_DAX), or -1 with errno. Reason: _GNU_SOURCE. */
+int test_is_dax(int file);
 
 /* All of ext4's journal goes to its place on the disk. Reason: the ioctl number is a function-like macro. */
 int test_checkpoint(int file);
