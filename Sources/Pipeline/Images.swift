@@ -38,7 +38,7 @@ extension Lab {
     /// The driver's modules as far as the kernel's own tree has none.
     func modules(of driver: GuestSelection.Driver, for kernel: PreparedKernel) async throws -> [String] {
         switch driver {
-        case .testHmm, .none: []
+        case .testHmm, .noDriver: []
         case .hmmDmirror:
             try await ModuleBuilder(builder).build(
                 from: installation.kernelPatches, for: kernel.artifact, kernel.input, kernel.config)

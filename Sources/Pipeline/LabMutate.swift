@@ -7,9 +7,16 @@ import PatchModel
 extension Lab {
     /// The suites that are asked for without `--suite`: ours on our driver, and upstream's on upstream's.
     ///
-    /// - Throws: ``LabError`` `catalog-unreadable`.
-    public func mutationColumns() async throws -> [MutationSelection.Column] {
-        let ours = try await catalog().suites(for: .hmmDmirror).filter { $0 != SuiteCatalog.kselftest }
+    /// - Parameters:
+    ///   - kernel: the kernel without a fault; some suites need a flavour of it.
+    ///   - guest: the machine.
+    /// - Throws: ``LabError`` `catalog-unreadable`, `flavour-unknown`.
+    public func mutationColumns(
+        _ kernel: KernelSelection, _ guest: GuestSelection
+    ) async throws -> [MutationSelection.Column] {
+        let ours = try await catalog().suites(
+            for: .hmmDmirror, persistentMemory: hasPersistentMemory(kernel, guest)
+        ).filter { $0 != SuiteCatalog.kselftest }
         return [
             .init(suites: ours, driver: .hmmDmirror), .init(suites: [SuiteCatalog.kselftest], driver: .testHmm),
         ]
@@ -30,7 +37,10 @@ extension Lab {
         _ selection: MutationSelection, onEvent: @escaping @Sendable (MutationEvent) -> Void = { _ in }
     ) async throws -> MutationReport {
         let catalog = try await catalog()
-        for column in selection.columns { try catalog.check(suites: column.suites, for: column.driver) }
+        let persistentMemory = try hasPersistentMemory(selection.kernel, selection.guest)
+        for column in selection.columns {
+            try catalog.check(suites: column.suites, for: column.driver, persistentMemory: persistentMemory)
+        }
         _ = try machine(selection.guest)
         let base = try await sources.resolve(try BaseSpec(parsing: selection.kernel.base))
         let series = try base.series

@@ -47,7 +47,7 @@ public struct GuestSelection: Sendable, Equatable {
         /// Ours, from kernel-patches/modules, built against the kernel.
         case hmmDmirror = "hmm_dmirror"
         /// Nothing: for kernels that can have no such driver, and for tests that want none.
-        case none
+        case noDriver = "none"
     }
 
     /// A description's name in qemu/machines.

@@ -13,7 +13,7 @@ public struct GuestTest: Sendable, Equatable, Codable {
     public var name: String { String(id.dropFirst(suite.count + 1)) }
     /// Whether a guest with this driver can run it at all.
     func isPossible(with driver: GuestSelection.Driver) -> Bool {
-        driver != .none || Set(requirements).isDisjoint(with: ["private", "coherent", "ours"])
+        driver != .noDriver || Set(requirements).isDisjoint(with: ["private", "coherent", "ours"])
     }
     /// What it shows, in one sentence; empty for tests of the kernel's own.
     public var summary: String
@@ -112,7 +112,7 @@ public struct SuiteCatalog: Sendable {
                 name: name, summary: Self.summaries[name] ?? "", count: tests.count,
                 driver: tests.allSatisfy { $0.requirements.contains("ours") } ? .hmmDmirror : nil,
                 needsPersistentMemory: tests.allSatisfy { $0.requirements.contains("pmem") },
-                canDoWithoutDriver: tests.contains { $0.isPossible(with: .none) })
+                canDoWithoutDriver: tests.contains { $0.isPossible(with: .noDriver) })
         } + [Suite(name: Self.kselftest, summary: Self.summaries[Self.kselftest] ?? "", count: nil)]
     }
 
@@ -134,7 +134,7 @@ public struct SuiteCatalog: Sendable {
     func suites(for driver: GuestSelection.Driver, persistentMemory: Bool = false) -> [String] {
         suites.filter {
             ($0.driver == nil || $0.driver == driver) && (persistentMemory || !$0.needsPersistentMemory)
-                && (driver != .none || $0.canDoWithoutDriver)
+                && (driver != .noDriver || $0.canDoWithoutDriver)
         }.map(\.name)
     }
 
@@ -153,7 +153,7 @@ public struct SuiteCatalog: Sendable {
                     "The suite \(suite.name) needs persistent memory, which this guest would not have",
                     cause: "No word memmap=SIZE!START is on its kernel command line.", next: "Add --flavour pmem.")
             }
-            if driver == .none && !suite.canDoWithoutDriver {
+            if driver == .noDriver && !suite.canDoWithoutDriver {
                 throw LabError(
                     "suite-driver", exit: .usage, "The suite \(suite.name) needs a driver",
                     next: "Leave out --driver none."

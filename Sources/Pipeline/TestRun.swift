@@ -239,7 +239,7 @@ struct GuestBoots: Sendable {
 
     /// The driver with the memory that the machine sets aside for it.
     var modules: [ModuleRequest] {
-        guard selection.driver != .none else { return [] }
+        guard selection.driver != .noDriver else { return [] }
         let parameters = machine.coherentModuleParameters.joined(separator: " ")
         return [ModuleRequest(selection.driver.rawValue, parameters: parameters)]
     }

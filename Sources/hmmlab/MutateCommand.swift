@@ -61,7 +61,9 @@ struct MutateCommand: AsyncParsableCommand {
                 let suites = text.split(separator: ",").map(String.init)
                 return MutationSelection.Column(suites: suites, driver: .usual(for: suites))
             }
-            if columns.isEmpty { columns = try await lab.mutationColumns() }
+            if columns.isEmpty {
+                columns = try await lab.mutationColumns(try kernel.selection(), try guest.selection())
+            }
             if let driver = guest.driver { for index in columns.indices { columns[index].driver = driver } }
             let selection = MutationSelection(
                 corpus: corpus, only: only, kernel: try kernel.selection(), guest: try guest.selection(),

@@ -130,13 +130,13 @@ struct SuiteCatalogTests {
         let catalog = try await catalog(
             "migrate/back\tprivate\t7000\tMemory comes back\n"
                 + "dax/store\tpmem\t5000\tStores\ndax/mirror\tpmem,coherent\t5000\tMirrors\n")
-        #expect(catalog.suites(for: .none, persistentMemory: true) == ["dax"])
-        #expect(catalog.suites(for: .none).isEmpty)
-        #expect(catalog.own.filter { $0.isPossible(with: .none) }.map(\.id) == ["dax/store"])
+        #expect(catalog.suites(for: .noDriver, persistentMemory: true) == ["dax"])
+        #expect(catalog.suites(for: .noDriver).isEmpty)
+        #expect(catalog.own.filter { $0.isPossible(with: .noDriver) }.map(\.id) == ["dax/store"])
         #expect(catalog.own.allSatisfy { $0.isPossible(with: .testHmm) })
-        try catalog.check(suites: ["dax"], for: .none, persistentMemory: true)
+        try catalog.check(suites: ["dax"], for: .noDriver, persistentMemory: true)
         for suite in ["migrate", SuiteCatalog.kselftest] {
-            let error = #expect(throws: LabError.self) { try catalog.check(suites: [suite], for: .none) }
+            let error = #expect(throws: LabError.self) { try catalog.check(suites: [suite], for: .noDriver) }
             #expect(error?.code == "suite-driver")
             #expect(error?.nextStep == "Leave out --driver none.")
         }
