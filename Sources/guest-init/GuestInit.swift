@@ -14,7 +14,7 @@ struct GuestInit {
             print("guest-init is the first process of hmmlab's guests; anywhere else it does nothing")
             exit(64)
         }
-        let problems = Mounts.mountAll() + bringUpProcessors()
+        let problems = Mounts.mountAll() + bringUpProcessors() + calmKhugepaged()
         raiseConsoleLevel()
         prepareProcess()
         let agent = Agent(signals: blockSignals(), shellDevice: shellDevice())
@@ -47,6 +47,16 @@ struct GuestInit {
             } catch {
                 return "\(name) cannot be brought up: \(error)"
             }
+        }
+    }
+
+    /// - Returns: a sentence if it cannot be done.
+    private static func calmKhugepaged() -> [String] {
+        do throws(SystemError) {
+            try Khugepaged.sleepForGood()
+            return []
+        } catch {
+            return [error.description]
         }
     }
 

@@ -15,6 +15,21 @@ let migrateMappingTests: [GuestTest] =
         try mirror.takeZero(buffer.range)
         try buffer.range.expectPlace(memory.place, "the device takes the empty pages")
     }
+    + onBothMemories(
+        "migrate/written-copy-dropped", "What a process has written of a file for itself goes with its mapping"
+    ) { memory in
+        let file = try ScratchFile(.memory, pages: span)
+        let buffer = try MappedBuffer.file(file.descriptor, pages: span, shared: false)
+        let mirror = try memory.open()
+        buffer.range.fill(seed: 1)
+        try mirror.take(buffer.range, seed: 1)
+        try buffer.advise(.dontNeed)
+        buffer.range.expectZero("the file is as it was")
+        buffer.range.fill(seed: 2)
+        try mirror.take(buffer.range, seed: 2)
+        try buffer.unmap(buffer.range)
+        try mirror.expectReadRefused(.badAddress, buffer.range, "nothing is mapped there any more")
+    }
     + onBothMemories("migrate/mremap-on-device", "A mapping moves with its pages on the device") { memory in
         var buffer = try MappedBuffer.filled(pages: span, seed: 1)
         let mirror = try memory.open()
