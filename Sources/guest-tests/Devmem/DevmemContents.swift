@@ -141,6 +141,29 @@ let devmemContentsTests: [GuestTest] =
         }
         try buffer.range.expectPlace(.privateWritable, "no page moved for that")
     }
+    + onOwnDevice(
+        "devmem/stays-behind-hole", "The device's page stays there when the device also needs the empty one before it",
+        on: [.private]
+    ) { memory, mirror in
+        for isWrite in [false, true] {
+            let buffer = try MappedBuffer.anonymous(pages: 16)
+            let own = buffer.range.pages(from: 4, count: 8)
+            own.fill(seed: 1, firstPage: 4)
+            try mirror.take(own, seed: 1, firstPage: 4)
+            // A descriptor that has not looked yet has to ask for all of it at once.
+            let other = try memory.open()
+            if isWrite {
+                _ = try other.fill(buffer.range, seed: 2)
+            } else {
+                let image = try MappedBuffer.filled(pages: 16, seed: 0xbad)
+                _ = try other.read(buffer.range, into: image.range.pointer)
+                expectNone(image.range.pages(from: 0, count: 4).nonZero(), "the empty pages before it read as zeros")
+                image.range.pages(from: 4, count: 8).expectHolds(seed: 1, firstPage: 4, "the device reads its own")
+            }
+            let access = isWrite ? "write" : "read"
+            try own.expectPlace(.privateWritable, "no page has left the device for the device's \(access)")
+        }
+    }
     + onOwnDevice("devmem/invalidations", "The device counts why the CPU's page table changed") { _, mirror in
         let buffer = try MappedBuffer.filled(pages: 16, seed: 1)
         try mirror.expectCounted(.migrate, reading: buffer.range, "moving pages is a change") {
