@@ -51,10 +51,13 @@ let package = Package(
         .target(name: "CGuestShims"),
         library("KernelModules", ["CKmod"]),
         library("DeviceMirror", ["CDeviceMirrorABI"]),
+        library("AddressSpaceModel"),
         library("GuestTestKit", ["DeviceMirror", "CGuestShims"]),
         .executableTarget(
             name: "guest-init", dependencies: ["GuestProtocol", "KernelModules", "CGuestShims"], swiftSettings: strict),
-        .executableTarget(name: "guest-tests", dependencies: ["GuestTestKit", "DeviceMirror"], swiftSettings: strict),
+        .executableTarget(
+            name: "guest-tests", dependencies: ["GuestTestKit", "DeviceMirror", "AddressSpaceModel"],
+            swiftSettings: strict),
 
         // The host.
         library("HarnessCore", [systemPackage]),
@@ -99,6 +102,7 @@ let package = Package(
         tests("DeviceMirror", ["DeviceMirror", "CDeviceMirrorABI"]),
         tests("GuestTestKit", ["GuestTestKit"]),
         tests("KernelModules", ["KernelModules"]),
+        tests("AddressSpaceModel", ["AddressSpaceModel"]),
         tests("HarnessCore", ["HarnessCore"]),
         tests("ContentDigest", ["ContentDigest"]),
         tests("ProcessRunner", ["ProcessRunner", "hmmlab-supervise"]),

@@ -46,6 +46,35 @@ public struct StepChannel: ~Copyable {
         return number
     }
 
+    /// Sends bytes, all of them.
+    public func send(_ bytes: UnsafeRawBufferPointer, file: String = #fileID, line: Int = #line) throws(SystemCallError)
+    {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = try systemCall("telling the other process", file: file, line: line) {
+                write(outgoing, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Receives bytes until the buffer is full.
+    ///
+    /// - Returns: false when the other side is gone.
+    public func receive(
+        into bytes: UnsafeMutableRawBufferPointer, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> Bool {
+        var done = 0
+        while done < bytes.count {
+            let count = try systemCall("waiting for the other process", file: file, line: line) {
+                read(incoming, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+            }
+            if count == 0 { return false }
+            done += count
+        }
+        return true
+    }
+
     /// Waits until the other side signals.
     ///
     /// - Throws: when the other side is gone without having done so.

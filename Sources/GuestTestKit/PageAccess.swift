@@ -16,6 +16,18 @@ extension PageRange {
         return target
     }
 
+    /// Copies as much of the range as can be read, from its beginning, to `target` with process_vm_readv(2).
+    ///
+    /// - Returns: how many pages.
+    /// - Throws: EFAULT when that is none.
+    public func copyThroughKernel(
+        to target: UnsafeMutableRawPointer?, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) -> Int {
+        try systemCall("process_vm_readv", file: file, line: line) {
+            test_copy_through_kernel(getpid(), UInt(address), target, Int(byteCount))
+        } / PageRange.pageSize
+    }
+
     /// Copies the range by reading /proc/self/mem, as a debugger does.
     public func copyThroughProc(file: String = #fileID, line: Int = #line) throws(SystemCallError) -> MappedBuffer {
         let target = try MappedBuffer.anonymous(pages: count, file: file, line: line)

@@ -18,12 +18,17 @@ public enum PagePattern {
         (seed << 40 | UInt64(page) << 12 | UInt64(word)) &* multiplier
     }
 
+    /// What a word was made from; of any other value, numbers without a meaning.
+    public static func origin(of value: UInt64) -> (seed: UInt64, page: Int, word: Int) {
+        let plain = value &* inverse
+        return (plain >> 40, Int(plain >> 12 & 0xfff_ffff), Int(plain & 0xfff))
+    }
+
     /// What a word says about itself, such as `seed 2, page 7, word 0`; for any other value, the number.
     public static func describe(_ value: UInt64) -> String {
         if value == 0 { return "zero" }
-        let plain = value &* inverse
-        let (seed, page, word) = (plain >> 40, plain >> 12 & 0xfff_ffff, plain & 0xfff)
-        guard seed != 0, seed < 0x1000, word < UInt64(wordsPerPage) else { return "0x\(String(value, radix: 16))" }
+        let (seed, page, word) = origin(of: value)
+        guard seed != 0, seed < 0x1000, word < wordsPerPage else { return "0x\(String(value, radix: 16))" }
         return "seed \(seed), page \(page), word \(word)"
     }
 

@@ -64,6 +64,8 @@ public struct GuestSelection: Sendable, Equatable {
     public var accelerator: AcceleratorChoice
     /// The driver.
     public var driver: Driver
+    /// The seed of the tests' random requests and steps; nil for `HMMLAB_SEED`, or a new one for each test.
+    public var seed: UInt64?
 
     /// Makes a selection.
     public init(

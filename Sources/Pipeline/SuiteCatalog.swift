@@ -73,6 +73,7 @@ public struct SuiteCatalog: Sendable {
         "file": "page cache that goes to coherent memory and comes back, while everything else goes on with it",
         "dax": "persistent memory and files that are mapped from it: what must not change with anybody's patches",
         "mirror-odp": "on-demand paging: an engine that works on memory nobody pins, under storms of changes to it",
+        "model": "random sequences of system calls and requests, each step compared with a model of the address space",
         "robustness": "malformed requests by the thousand for every command; HMMLAB_SEED repeats those of a run",
         kselftest: "upstream's own hmm-tests, built from the base's tree",
     ]

@@ -160,10 +160,13 @@ extension Lab {
     }
 
     /// Variables that change what a run does; a reproducer sets them as they were.
-    private static let honoured = [
-        "ARCH", "CROSS_COMPILE", "LLVM", "CC", "KCFLAGS", "CCACHE_DIR", "XDG_CACHE_HOME", "HMMLAB_MIRROR",
-        "HMMLAB_SEED", "HMMLAB_STORM_SECONDS",
-    ]
+    private static let honoured =
+        [
+            "ARCH", "CROSS_COMPILE", "LLVM", "CC", "KCFLAGS", "CCACHE_DIR", "XDG_CACHE_HOME", "HMMLAB_MIRROR",
+        ] + testVariables
+
+    /// Variables that the tests themselves heed.
+    fileprivate static let testVariables = ["HMMLAB_SEED", "HMMLAB_STORM_SECONDS", "HMMLAB_MODEL_SECONDS"]
 
     /// Writes the kernel's configuration and a script that runs the same again from any folder.
     private func writeReproducer(
@@ -244,10 +247,12 @@ struct GuestBoots: Sendable {
         return [ModuleRequest(selection.driver.rawValue, parameters: parameters)]
     }
 
-    /// Variables for every test: the driver, and the seed of random requests and the length of storms where they are given.
+    /// Variables for every test: the driver, and the seed of random requests and the length of storms and explorations where they
+    /// are given.
     var testEnvironment: [String: String] {
         var variables = ["HMMLAB_DRIVER": selection.driver.rawValue]
-        for name in ["HMMLAB_SEED", "HMMLAB_STORM_SECONDS"] { variables[name] = lab.environment[name] }
+        for name in Lab.testVariables { variables[name] = lab.environment[name] }
+        if let seed = selection.seed { variables["HMMLAB_SEED"] = String(seed) }
         return variables
     }
 

@@ -16,7 +16,8 @@ let tests =
     + fileSystemTests + fileStormTests + fileForeignTests + fileAccountTests + fileLostTests
     + onDemandAccessTests + onDemandRegionTests + onDemandArgumentTests + onDemandQueueTests + onDemandErrorTests
     + onDemandLedgerTests + onDemandOracleTests + onDemandOutOfMemoryTests + robustnessTests
-    + daxMappingTests + daxChangeTests + daxPinTests + daxDeviceTests + daxMirrorTests + daxStormTests + daxPoisonTests
+    + modelTests + modelThreadTests + daxMappingTests + daxChangeTests + daxPinTests + daxDeviceTests + daxMirrorTests
+    + daxStormTests + daxPoisonTests
     // Last, because a driver that cannot be loaded again fails everything behind it.
     + devmemModuleTests + contentsLostModuleTests + poisonModuleTests + fileModuleTests + fileLostModuleTests
     + devmemLoadTests

@@ -26,6 +26,11 @@ struct TestCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Run only tests whose name matches this regular expression.", valueName: "regex"))
     var filter: String?
     @Flag(inversion: .prefixedNo, help: "Go on after a test that failed.") var keepGoing = true
+    @Option(
+        help: ArgumentHelp(
+            "Make the random requests and steps that a test of an earlier run made: the number it printed.",
+            valueName: "number"))
+    var seed: UInt64?
     @Flag(help: "Build everything, print the whole QEMU command of the first boot, and run no test.") var dryRun = false
     @Flag(
         help: "Exit as git bisect run wants it: 0 good, 1 bad, 125 cannot be tested, 128 wrong usage or interrupted.")
@@ -65,8 +70,10 @@ struct TestCommand: AsyncParsableCommand {
     }
 
     private func test(in lab: Lab, _ terminal: Terminal) async throws -> HarnessCore.ExitCode {
+        var machine = try guest.selection()
+        machine.seed = seed
         let selection = TestSelection(
-            kernel: try kernel.selection(), guest: try guest.selection(), suites: suites, filter: filter,
+            kernel: try kernel.selection(), guest: machine, suites: suites, filter: filter,
             keepGoing: keepGoing, arguments: Array(CommandLine.arguments.dropFirst()))
         if dryRun {
             printResult(try await lab.commandLine(for: selection))

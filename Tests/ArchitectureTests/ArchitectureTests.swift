@@ -13,7 +13,8 @@ import Testing
         "KernelModules": ["CKmod"], "DeviceMirror": ["CDeviceMirrorABI"],
         "GuestTestKit": ["DeviceMirror", "CGuestShims"],
         "guest-init": ["GuestProtocol", "KernelModules", "CGuestShims"],
-        "guest-tests": ["GuestTestKit", "DeviceMirror"],
+        "AddressSpaceModel": [],
+        "guest-tests": ["GuestTestKit", "DeviceMirror", "AddressSpaceModel"],
         "HarnessCore": [], "CLibCrypto": [], "ContentDigest": ["CLibCrypto"], "hmmlab-supervise": [],
         "ProcessRunner": ["HarnessCore"], "Bisection": [],
         "KernelSource": ["HarnessCore", "ContentDigest", "ProcessRunner"],
@@ -38,7 +39,10 @@ import Testing
         "hmmlab": ["Pipeline", "HarnessCore"],
     ]
     /// Targets that run in the guest, or on both sides.
-    static let guest = ["GuestProtocol", "KernelModules", "DeviceMirror", "GuestTestKit", "guest-init", "guest-tests"]
+    static let guest = [
+        "GuestProtocol", "KernelModules", "DeviceMirror", "GuestTestKit", "AddressSpaceModel", "guest-init",
+        "guest-tests",
+    ]
 
     private func sources(of target: String) throws -> [(name: String, text: String)] {
         let folder = root.appendingPathComponent("Sources/\(target)")

@@ -76,7 +76,7 @@ extension EndToEnd {
         /// hmmlab's own driver with its suites, but the random requests of `robustness`, and upstream's hmm-tests unchanged.
         @Test func ourOwnDriverPassesToo() async throws {
             defer { tool.remove() }
-            let suites = ["mirror", "migrate", "devmem", "faults", "mirror-odp", "kselftest:mm/hmm"]
+            let suites = ["mirror", "migrate", "devmem", "faults", "mirror-odp", "model", "kselftest:mm/hmm"]
             let output = try await tool.run(
                 ["test", "--driver", "hmm_dmirror", "--json", "run.json"] + suites.flatMap { ["--suite", $0] })
             #expect(Files.exists(tool.folder + "/run.json"), "\(output.ending): \(output.standardError.suffix(3000))")

@@ -22,6 +22,12 @@ struct RandomSource: RandomNumberGenerator {
     /// One of some values.
     mutating func one<Value>(of values: [Value]) -> Value { values[Int.random(in: 0..<values.count, using: &self)] }
 
+    /// The seed of a sequence that comes after the one of `seed`.
+    static func next(after seed: UInt64) -> UInt64 {
+        var source = RandomSource(seed: seed)
+        return source.next() >> 32
+    }
+
     /// The seed of this process: `HMMLAB_SEED` where it is a number, else a new one.
     static var processSeed: UInt64 {
         getenv("HMMLAB_SEED").flatMap { UInt64(String(cString: $0)) } ?? UInt64.random(in: 1...UInt64(UInt32.max))
