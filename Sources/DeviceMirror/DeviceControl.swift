@@ -19,12 +19,15 @@ public struct Injection: Sendable, Hashable {
     public var refusesFaults: Bool
     /// What cannot be copied to system memory is lost; few kernels know what to do then.
     public var losesContents: Bool
+    /// Each page that the engine copies gets the complement of its source's last word for its own, so that a copy by the
+    /// CPU after that shows.
+    public var marksCopies: Bool
 
     /// Makes a set of failures; without arguments, none.
     public init(
         failingAllocation: UInt64 = 0, failingCopy: UInt64 = 0, failingMapping: UInt64 = 0, copyDelay: UInt32 = 0,
         notifierDelay: UInt32 = 0, isLost: Bool = false, refusesFaults: Bool = false,
-        losesContents: Bool = false
+        losesContents: Bool = false, marksCopies: Bool = false
     ) {
         self.failingAllocation = failingAllocation
         self.failingCopy = failingCopy
@@ -34,6 +37,7 @@ public struct Injection: Sendable, Hashable {
         self.isLost = isLost
         self.refusesFaults = refusesFaults
         self.losesContents = losesContents
+        self.marksCopies = marksCopies
     }
 }
 
@@ -73,6 +77,7 @@ extension MirrorDevice {
             (injection.isLost ? hmm_dmirror_inject_lost : 0)
             | (injection.refusesFaults ? hmm_dmirror_inject_fault_sigbus : 0)
             | (injection.losesContents ? hmm_dmirror_inject_contents_lost : 0)
+            | (injection.marksCopies ? hmm_dmirror_inject_mark_copies : 0)
         argument.alloc_nth = injection.failingAllocation
         argument.copy_nth = injection.failingCopy
         argument.map_nth = injection.failingMapping

@@ -49,7 +49,7 @@ static const struct dmirror_request requests[] = {
 	[DMIRROR_AT(HMM_DMIRROR_INJECT)] = {
 		.fn = dmirror_inject, .size = sizeof(struct hmm_dmirror_inject),
 		.flags = HMM_DMIRROR_INJECT_LOST | HMM_DMIRROR_INJECT_FAULT_SIGBUS |
-			 HMM_DMIRROR_INJECT_CONTENTS_LOST,
+			 HMM_DMIRROR_INJECT_CONTENTS_LOST | HMM_DMIRROR_INJECT_MARK_COPIES,
 	},
 	[DMIRROR_AT(HMM_DMIRROR_STATS)] = {
 		.fn = dmirror_stats, .size = sizeof(struct hmm_dmirror_stats),

@@ -129,6 +129,16 @@ static void chunk_exit(struct hmm_devmem *dm, struct hmm_devmem_chunk *chunk)
 	chunk->private = NULL;
 }
 
+/* Its last word says that the engine has copied it, and that nobody did so later. */
+static void mark_copy(struct page *page)
+{
+	u64 *words = kmap_local_page(page);
+	u64 *last = words + PAGE_SIZE / sizeof(*words) - 1;
+
+	*last = ~*last;
+	kunmap_local(words);
+}
+
 static int copy_page_pair(struct dmirror_device *device, struct page *dst, struct page *src,
 			  enum hmm_devmem_direction direction)
 {
@@ -148,6 +158,8 @@ static int copy_page_pair(struct dmirror_device *device, struct page *dst, struc
 	if (!dst)
 		return -ENOMEM;
 	copy_highpage(dst, src);
+	if (READ_ONCE(device->inject_flags) & HMM_DMIRROR_INJECT_MARK_COPIES)
+		mark_copy(dst);
 	return 0;
 }
 

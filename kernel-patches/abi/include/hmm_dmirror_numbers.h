@@ -49,6 +49,7 @@ static const unsigned int hmm_dmirror_evict_all = HMM_DMIRROR_EVICT_ALL;
 static const unsigned int hmm_dmirror_inject_lost = HMM_DMIRROR_INJECT_LOST;
 static const unsigned int hmm_dmirror_inject_fault_sigbus = HMM_DMIRROR_INJECT_FAULT_SIGBUS;
 static const unsigned int hmm_dmirror_inject_contents_lost = HMM_DMIRROR_INJECT_CONTENTS_LOST;
+static const unsigned int hmm_dmirror_inject_mark_copies = HMM_DMIRROR_INJECT_MARK_COPIES;
 static const unsigned int hmm_dmirror_stats_reset = HMM_DMIRROR_STATS_RESET;
 static const unsigned int hmm_dmirror_devmem_pfn = HMM_DMIRROR_DEVMEM_PFN;
 static const unsigned int hmm_dmirror_odp_write = HMM_DMIRROR_ODP_WRITE;
