@@ -124,6 +124,35 @@ let devmemContentsTests: [GuestTest] =
         expectEqual(try mirror.statistics().cpuFaults, 0, "a reset does")
         buffer.range.expectHolds(seed: 1, "the contents are right")
     }
+    + onOwnDevice("devmem/marked-copies", "What the engine copies is marked on request, in every direction") {
+        memory, mirror in
+        let buffer = try MappedBuffer.filled(pages: span, seed: 1)
+        let image = try MappedBuffer.filled(pages: span, seed: 0xbad)
+        try mirror.markingCopies {
+            try mirror.expectMigration(buffer.range, .toDevice, "every page goes to the device") { _ in .moved }
+            _ = try mirror.readContents(of: buffer.range, into: image.range.pointer)
+            image.range.expectMarked(seed: 1, "the device's memory has the mark in each page")
+            try mirror.expectMigration(buffer.range, .toSystem, "every page comes back") { _ in .moved }
+        }
+        buffer.range.expectHolds(seed: 1, "a second copy has the contents as they were")
+        try mirror.markingCopies {
+            try mirror.expectMigration(buffer.range, .renew, "every page moves in system memory") { _ in .moved }
+        }
+        buffer.range.expectMarked(seed: 1, "system memory has the mark, too")
+        buffer.range.fill(seed: 2)
+        try mirror.take(buffer.range, seed: 2)
+        try mirror.expectContents(buffer.range, seed: 2, "what is copied later has none")
+        try mirror.markingCopies {
+            switch memory {
+            case .private: buffer.range.touch()
+            case .coherent: expect(try mirror.evict().isComplete, "an eviction brings every page back")
+            }
+        }
+        try buffer.range.expectPlace(.system, "every page is back")
+        buffer.range.expectMarked(seed: 2, "with the mark, whatever brought it back")
+        let empty = try MappedBuffer.anonymous(pages: 16)
+        try mirror.markingCopies { try mirror.takeZero(empty.range) }
+    }
     + onOwnDevice(
         "devmem/thp-part-as-reported", "A range that begins inside of a huge page is reported with its own pages",
         on: [.private], needs: [.thp]

@@ -6,7 +6,7 @@ import GuestTestKit
 /// A device's engine moves pages from one place in system memory to another: page cache too, with all that its filesystem
 /// knows of it.
 ///
-/// None of these asks whether the kernel does that rightly: without our series `file` some of them fail.
+/// Of these, `file/renew-*` do not ask whether the kernel does that rightly: without our series `file` some of them fail.
 let fileRenewTests: [GuestTest] =
     onEachFile("file/renew", "Page cache that moves within system memory keeps its contents, also on the disk") {
         test, mirror in
@@ -37,6 +37,27 @@ let fileRenewTests: [GuestTest] =
         let fresh = try test.mapped(.read)
         expect(try !fresh.range.residency().contains(true), "no page of the file is in memory any more")
         try test.expectContents(seed: 2, "it is read back from the disk")
+    }
+    + onEachFile(
+        "file/engine-copies", "Page cache that moves is copied by the device's engine, and not once more by the CPU",
+        needs: [.filesOnDevice]
+    ) { test, mirror in
+        let buffer = try test.mapped()
+        try mirror.expectOnlyCopy(of: buffer.range, in: test, seed: 2, "within system memory") {
+            try mirror.moveFile(buffer.range, .renew, of: test)
+        }
+        try mirror.expectOnlyCopy(of: buffer.range, in: test, seed: 3, "on its way to the device") {
+            try mirror.takeFile(buffer.range, of: test)
+        }
+        try mirror.expectOnlyCopy(of: buffer.range, in: test, seed: 4, "on its way back") {
+            try mirror.moveFile(buffer.range, .toSystem, of: test)
+        }
+        try mirror.takeFile(buffer.range, of: test)
+        try mirror.expectOnlyCopy(of: buffer.range, in: test, seed: 5, "when it is evicted") {
+            try test.settle()
+            expect(try mirror.evict(within: 10_000).isComplete, "every page leaves the device")
+        }
+        try buffer.range.expectPlace(.system, "the pages are back")
     }
     + onOwnDevice(
         "file/renew-anonymous", "Anonymous memory moves within system memory, and page cache only for who asks",
@@ -84,3 +105,17 @@ let fileRenewTests: [GuestTest] =
         buffer.range.expectHolds(seed: 1, "the contents are right")
         _ = consume swap
     }
+
+extension MirrorDevice {
+    /// All that a move of a file's pages leaves in them is the engine's copy of what is written here before.
+    fileprivate func expectOnlyCopy(
+        of range: PageRange, in test: borrowing TestFile, seed: UInt64, _ way: String, file: String = #fileID,
+        line: Int = #line, _ move: () throws -> Void
+    ) throws {
+        range.fill(seed: seed)
+        try markingCopies(file: file, line: line, move)
+        range.expectMarked(seed: seed, "a mapping has the engine's copy (\(way))", file: file, line: line)
+        let image = try test.file.contents(pages: range.count, file: file, line: line)
+        image.range.expectMarked(seed: seed, "so has read(2) (\(way))", file: file, line: line)
+    }
+}

@@ -93,7 +93,7 @@ struct RequestMaker {
                 ? [flags([1]), 0, 0, milliseconds(), 0] : [flags([0]), frame(), count(), milliseconds(), 0]
         case 0x23:
             let delays = UInt64.random(in: 0...20, using: &random) | UInt64.random(in: 0...20, using: &random) << 32
-            return [flags([0, 1, 2, 3]), milliseconds(), milliseconds(), delays, milliseconds()]
+            return [flags([0, 1, 2, 3, 8]), milliseconds(), milliseconds(), delays, milliseconds()]
         case 0x24: return [flags([0, 1])]
         case 0x25:
             let pfns = random.one(of: [0, scratch + 32 * 4096])
