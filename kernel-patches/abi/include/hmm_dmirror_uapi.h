@@ -238,11 +238,7 @@ struct hmm_dmirror_inject {
  * SIGBUS (BUS_MCEERR_AR). EOPNOTSUPP: the kernel cannot take such pages.
  */
 #define HMM_DMIRROR_INJECT_CONTENTS_LOST	0x4U
-/*
- * Each page that the device's engine copies is marked, which a copy by the CPU undoes:
- * its last eight bytes are the complement of the source's. Pages of zeros have no mark.
- */
-#define HMM_DMIRROR_INJECT_MARK_COPIES	0x8U
+#define HMM_DMIRROR_INJECT_MARK_COPIES	0x8U /* a copied page's last 8 bytes are complemented */
 
 /* STATS: what the device has done since the driver was loaded or since RESET. */
 struct hmm_dmirror_stats {
