@@ -10,13 +10,26 @@ enum PageWords {
     /// How many they are.
     static let count = chosen.count
 
-    /// The stamp that each of the words was written with, 0 for zero, nil for what was not written for this place.
-    static func stamps(of number: Int, at page: UnsafeRawPointer) -> [UInt32?] {
+    /// The words themselves.
+    static func values(at page: UnsafeRawPointer) -> [UInt64] {
         let words = page.assumingMemoryBound(to: UInt64.self)
-        return chosen.map { place in
-            if words[place] == 0 { return 0 }
-            let origin = PagePattern.origin(of: words[place])
-            return origin.page == number && origin.word == place ? UInt32(exactly: origin.seed) : nil
+        return chosen.map { words[$0] }
+    }
+
+    /// The stamp that a word was written with, 0 for zero; nil for what was not written for this place.
+    static func stamp(_ value: UInt64, page: Int, word: Int) -> UInt32? {
+        if value == 0 { return 0 }
+        let origin = PagePattern.origin(of: value)
+        return origin.page == page && origin.word == word ? UInt32(exactly: origin.seed) : nil
+    }
+
+    /// Whether each byte of a word is that of the word with one of some stamps.
+    static func isMixed(_ value: UInt64, of stamps: ClosedRange<UInt32>, page: Int, word: Int) -> Bool {
+        (0..<8).allSatisfy { byte in
+            stamps.contains { stamp in
+                let whole = stamp == 0 ? 0 : PagePattern.word(seed: UInt64(stamp), page: page, word: word)
+                return (whole ^ value) >> (8 * byte) & 0xff == 0
+            }
         }
     }
 

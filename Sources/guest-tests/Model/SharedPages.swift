@@ -39,7 +39,11 @@ final class SharedPages: Sendable {
     func oldest(_ page: Int) -> UInt32 { pages[page].ended.load(ordering: .acquiring) }
 
     /// The newest stamp that a read which has ended may have found.
-    func newest(_ page: Int) -> UInt32 { pages[page].begun.load(ordering: .acquiring) }
+    func newest(_ page: Int) -> UInt32 {
+        // Acquiring alone would let what was read before wait until afterwards.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return pages[page].begun.load(ordering: .acquiring)
+    }
 }
 
 /// What one thread has read.
@@ -54,21 +58,22 @@ struct PageReader: ~Copyable {
 
     /// Compares what was read with what may have been there.
     ///
+    /// The kernel copies bytes: while a write goes on, a word may have some of the old one and some of the new one.
+    ///
     /// - Parameter oldest: what ``SharedPages/oldest(_:)`` said before the read began.
     /// - Returns: one sentence, or nil.
     mutating func complaint(_ page: Int, oldest: UInt32, at copy: UnsafeRawPointer) -> String? {
-        let stamps = PageWords.stamps(of: page, at: copy)
+        let values = PageWords.values(at: copy)
         let newest = shared.newest(page)
-        for (place, stamp) in stamps.enumerated() {
-            guard let stamp else {
-                return "page \(page) holds something in word \(PageWords.chosen[place]) that was not written there"
+        for (index, place) in PageWords.chosen.enumerated() {
+            let least = max(oldest, found[page][index])
+            let possible = least...max(least, newest)
+            if let stamp = PageWords.stamp(values[index], page: page, word: place), possible.contains(stamp) {
+                found[page][index] = stamp
+            } else if !PageWords.isMixed(values[index], of: possible, page: page, word: place) {
+                let value = PagePattern.describe(values[index])
+                return "word \(place) of page \(page) holds \(value); seeds \(least) to \(newest) are possible"
             }
-            let least = max(oldest, found[page][place])
-            if !(least...max(least, newest)).contains(stamp) {
-                return
-                    "word \(PageWords.chosen[place]) of page \(page) has stamp \(stamp); \(least) to \(newest) are possible"
-            }
-            found[page][place] = stamp
         }
         return nil
     }
