@@ -9,7 +9,7 @@ public struct Injection: Sendable, Hashable {
     public var failingCopy: UInt64
     /// The nth page from now on that the on-demand engine maps for DMA fails, once; 0: none.
     public var failingMapping: UInt64
-    /// Microseconds before each batch is copied, at most 1000000.
+    /// Microseconds before each batch is copied, and before each page of EXCLUSIVE is unlocked, at most 1000000.
     public var copyDelay: UInt32
     /// Microseconds before each invalidation that may sleep, at most 1000000.
     public var notifierDelay: UInt32

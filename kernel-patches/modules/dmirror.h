@@ -70,7 +70,7 @@ enum dmirror_longest {
  * @copy_nth: pages until a copy fails, 0: none does
  * @map_nth: pages until one cannot be mapped for DMA, 0: none does
  * @inject_flags: HMM_DMIRROR_INJECT_*
- * @copy_delay_us: before each batch
+ * @copy_delay_us: before each batch, and before an exclusive page is unlocked
  * @notifier_delay_us: before each invalidation
  */
 struct dmirror_device {
@@ -254,6 +254,7 @@ int dmirror_snapshot(struct dmirror *m, struct hmm_dmirror_cmd *cmd);
 extern const struct hmm_devmem_ops dmirror_devmem_ops;
 struct page *dmirror_backing(struct page *page);
 void dmirror_count_entry(struct page *page, int n);
+void dmirror_delay_engine(struct dmirror_device *device);
 
 /* dmirror_control.c */
 int dmirror_range_end(u64 addr, u64 npages, unsigned long *end);

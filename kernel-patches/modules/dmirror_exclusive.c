@@ -45,6 +45,8 @@ static int exclusive_page(struct dmirror *m, unsigned long addr, struct dmirror_
 					  dmirror_pte(m->device, page, DMIRROR_PTE_WRITE |
 						      DMIRROR_PTE_EXCLUSIVE));
 		mutex_unlock(&m->lock);
+		/* As a device whose page table takes its time: the page stays locked. */
+		dmirror_delay_engine(m->device);
 		unlock_page(page);
 		put_page(page);
 		if (valid)

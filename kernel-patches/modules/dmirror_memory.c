@@ -174,7 +174,7 @@ static int clear_page_of_device(struct dmirror_device *device, struct page *dst)
 	return 0;
 }
 
-static void delay_batch(struct dmirror_device *device)
+void dmirror_delay_engine(struct dmirror_device *device)
 {
 	u32 delay = READ_ONCE(device->copy_delay_us);
 
@@ -190,7 +190,7 @@ static void copy(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces, unsigned
 	u64 begin = ktime_get_ns(), pages = 0, errors = 0;
 	unsigned int i, j;
 
-	delay_batch(device);
+	dmirror_delay_engine(device);
 	for (i = 0; i < n; i++) {
 		for (j = 0; j < 1U << pieces[i].order && !pieces[i].error; j++)
 			pieces[i].error = copy_page_pair(device, pieces[i].dst + j,
@@ -211,7 +211,7 @@ static void clear(struct hmm_devmem *dm, struct hmm_devmem_copy *pieces, unsigne
 	u64 pages = 0, errors = 0;
 	unsigned int i, j;
 
-	delay_batch(device);
+	dmirror_delay_engine(device);
 	for (i = 0; i < n; i++) {
 		for (j = 0; j < 1U << pieces[i].order && !pieces[i].error; j++)
 			pieces[i].error = clear_page_of_device(device, pieces[i].dst + j);

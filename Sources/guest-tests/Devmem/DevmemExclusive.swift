@@ -1,10 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 import DeviceMirror
 import GuestTestKit
+import Synchronization
 
 /// Device memory that a device holds exclusively in one process, while another one does something else with it.
 let devmemExclusiveTests: [GuestTest] =
     onOwnDevice(
+        "devmem/fork-beside-exclusive", "fork(2) waits for a page that the device is just getting to itself",
+        on: [.private], needs: [.smp], timeoutMilliseconds: 60_000
+    ) { memory, mirror in
+        let buffer = try MappedBuffer.filled(pages: 4, seed: 1)
+        // The page is locked for so long.
+        try mirror.inject(Injection(copyDelay: 20_000))
+        let isOver = Atomic(false)
+        let forks = Atomic(0)
+        let refused = Atomic(0)
+        try Workers.run(2) { worker in
+            if worker == 0 {
+                defer { isOver.store(true, ordering: .relaxed) }
+                let own = try memory.open()
+                for _ in 0..<20 { try own.seizeIfPossible(buffer.range) }
+            } else {
+                while !isOver.load(ordering: .relaxed) {
+                    if try forksIdleChild() {
+                        forks.add(1, ordering: .relaxed)
+                    } else {
+                        refused.add(1, ordering: .relaxed)
+                    }
+                }
+            }
+        }
+        expect(forks.load(ordering: .relaxed) > 0, "there were forks")
+        expectEqual(refused.load(ordering: .relaxed), 0, "no fork fails")
+        try mirror.inject(Injection())
+        buffer.range.expectHolds(seed: 1, "the contents are right")
+    }
+    + onOwnDevice(
         "devmem/pin-beside-exclusive",
         "A shared page that another process's device holds is not lost when DMA for long wants it",
         on: [.coherent]
@@ -33,3 +64,15 @@ let devmemExclusiveTests: [GuestTest] =
         try buffer.advise(.dontNeed)
         try mirror.expectHeld(0, "no page is left on the device")
     }
+
+extension MirrorDevice {
+    /// Takes the pages for the device alone, unless somebody takes them back at once.
+    fileprivate borrowing func seizeIfPossible(_ range: PageRange) throws {
+        let image = try MappedBuffer.anonymous(pages: range.count)
+        do throws(MirrorError) {
+            _ = try exclusive(range, readingInto: image.range.pointer)
+        } catch {
+            if error.code != .busy && error.code != .noEntry { throw error }
+        }
+    }
+}

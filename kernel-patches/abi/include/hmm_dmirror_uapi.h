@@ -224,7 +224,7 @@ struct hmm_dmirror_inject {
 	__u32 flags;		/* (in) set of HMM_DMIRROR_INJECT_* */
 	__u64 alloc_nth;	/* (in) the nth allocation for a page that moves fails; 0: none */
 	__u64 copy_nth;		/* (in) the nth page to be copied or cleared fails; 0: none */
-	__u32 copy_delay_us;	/* (in) microseconds before each batch is copied, at most 1000000 */
+	__u32 copy_delay_us;	/* (in) us, at most 1000000: each batch, each EXCLUSIVE page */
 	__u32 notifier_delay_us; /* (in) before each invalidation that may sleep, at most 1000000 */
 	__u64 map_nth;		/* (in) the nth page to be mapped for DMA fails; 0: none */
 };
