@@ -57,6 +57,9 @@ public struct Model: Sendable {
         var number: UInt64?
         /// Its entries may have lost the right to be written since somebody has last written.
         var mayBeReadOnly = false
+        /// The batches of a CPU may hold it since get_user_pages() has touched it (folio_activate() in mm/swap.c), and keep it
+        /// from moving.
+        var mayBeHeld = false
     }
 
     /// The window's length in pages, at most 1024.
@@ -121,6 +124,7 @@ public struct Model: Sendable {
     mutating func place(_ frame: Int, on device: Int?) {
         frames[frame].device = device
         frames[frame].number = nil
+        frames[frame].mayBeHeld = false
     }
 
     /// The frame that reading finds, which for a file's page comes from the file; nil for zeros.

@@ -158,7 +158,7 @@ extension Model {
                 bringBack(process, page)
                 let isOwn = processes[process][page].frame.map { !frames[$0].isFile } ?? false
                 // A pin for reading gets the process a page of its own (gup_must_unshare() in mm/gup.c).
-                if step.verb == .copy, isOwn { _ = frameToWrite(process, page) }
+                if step.verb == .copy, isOwn { frames[frameToWrite(process, page)].mayBeHeld = true }
             }
             try expectContents(report, process, reached)
         }
@@ -197,6 +197,8 @@ extension Model {
             let isOwn = entry.frame.map { !frames[$0].isFile } ?? (entry.area?.backing == .anonymous)
             let isSystem = entry.frame.map { frames[$0].device == nil } ?? true
             let moves = isOwn && isSystem && !entry.isSeized
+            let mayStay = entry.frame.map { frames[$0].mayBeHeld } ?? false
+            if mayStay, report.answer(index) == .notMoved { continue }
             try expectAnswer(report, index, page, hasMoved: moves)
             guard moves else { continue }
             let frame = entry.frame ?? newFrame()
@@ -243,7 +245,9 @@ extension Model {
             // Nothing is written, but what lies before has been faulted in.
             for page in writablePrefix(step, process) {
                 processes[process][page].maySeizureEnd = true
-                if let frame = processes[process][page].frame { frames[frame].mayLeave = true }
+                guard let frame = processes[process][page].frame else { continue }
+                frames[frame].mayLeave = true
+                if frames[frame].mayBeReadOnly { frames[frame].number = nil }
             }
             return
         }
@@ -282,7 +286,7 @@ extension Model {
         try expect(report, .done)
         for page in step.pages {
             bringBack(process, page)
-            _ = frameToWrite(process, page)
+            frames[frameToWrite(process, page)].mayBeHeld = true
             processes[process][page].isSeized = true
         }
         try expectContents(report, process, step.pages)

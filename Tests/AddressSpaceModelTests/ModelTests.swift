@@ -84,6 +84,20 @@ struct AllowedTests {
         #expect(try behindHole([])?.contains("belongs in the memory of device 0") == true)
     }
 
+    @Test func whatTheKernelMayDo() throws {
+        var played = try written()
+        // It may copy a page that was shared, also for a write that is refused further on.
+        try played.play("0 fork", then: "s1 s2 - -")
+        try played.play("0 unmap 1+1", then: "s1 - - -")
+        try played.play("1 device-write 1+2 device 0 stamp 9", .refused(14), then: "s1 s3 - -")
+        try played.play("0 end", then: "s1 - - -")
+        // Who has touched a page for a moment may keep it where it is, but not what nobody has touched.
+        try played.play("0 write 0+1 stamp 6", then: "s1 - - -")
+        try played.play("0 copy 0+1", reads: "0:6", then: "s1 - - -")
+        try played.play("0 take 0+1 device 0", answers: [0], then: "s1 - - -")
+        try played.play("0 take 0+1 device 0", answers: [1], then: "a1 - - -")
+    }
+
     @Test func whatNobodyKnowsIsLeftOut() throws {
         var played = try written(flaws: .readOnlyPageStays)
         #expect(!played.model.defines(Step(.read, 3..<5)))
