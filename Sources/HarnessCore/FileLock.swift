@@ -60,5 +60,9 @@ public struct FileLock: ~Copyable, Sendable {
         return false
     }
 
-    deinit { try? descriptor.close() }
+    deinit {
+        // A child that is just being made has a copy of the descriptor until its exec, and with that the lock.
+        _ = flock(descriptor.rawValue, LOCK_UN)
+        try? descriptor.close()
+    }
 }

@@ -190,6 +190,26 @@ extension FileLockTests {
         _ = consume second
         #expect(try isFree(path))
     }
+
+    /// As a child has one between fork and exec.
+    @Test func aCopyOfTheDescriptorKeepsNothing() throws {
+        let path = temporary.cache.root + "/lock"
+        guard let lock = try FileLock.acquireNow(path) else {
+            Issue.record("nobody has the lock yet")
+            return
+        }
+        let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { Int32($0) }
+        let resolved = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        let number = try #require(
+            numbers.first {
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == resolved
+            })
+        let copy = dup(number)
+        defer { close(copy) }
+        #expect(copy >= 0)
+        _ = consume lock
+        #expect(try isFree(path))
+    }
 }
 
 @Suite struct AmountTests {
