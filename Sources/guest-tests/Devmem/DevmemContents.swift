@@ -183,6 +183,7 @@ let devmemContentsTests: [GuestTest] =
             let other = try memory.open()
             if isWrite {
                 _ = try other.fill(buffer.range, seed: 2)
+                try mirror.expectContents(own, seed: 2, firstPage: 4, "the device's memory has what was written")
             } else {
                 let image = try MappedBuffer.filled(pages: 16, seed: 0xbad)
                 _ = try other.read(buffer.range, into: image.range.pointer)

@@ -13,13 +13,14 @@ let devmemExclusiveTests: [GuestTest] =
         // The page is locked for so long.
         try mirror.inject(Injection(copyDelay: 20_000))
         let isOver = Atomic(false)
+        let seizures = Atomic(0)
         let forks = Atomic(0)
         let refused = Atomic(0)
         try Workers.run(2) { worker in
             if worker == 0 {
                 defer { isOver.store(true, ordering: .relaxed) }
                 let own = try memory.open()
-                for _ in 0..<20 { try own.seizeIfPossible(buffer.range) }
+                for _ in 0..<20 where try own.seizes(buffer.range) { seizures.add(1, ordering: .relaxed) }
             } else {
                 while !isOver.load(ordering: .relaxed) {
                     if try forksIdleChild() {
@@ -30,6 +31,7 @@ let devmemExclusiveTests: [GuestTest] =
                 }
             }
         }
+        expect(seizures.load(ordering: .relaxed) > 0, "the device had the pages to itself")
         expect(forks.load(ordering: .relaxed) > 0, "there were forks")
         expectEqual(refused.load(ordering: .relaxed), 0, "no fork fails")
         try mirror.inject(Injection())
@@ -66,13 +68,18 @@ let devmemExclusiveTests: [GuestTest] =
     }
 
 extension MirrorDevice {
-    /// Takes the pages for the device alone, unless somebody takes them back at once.
-    fileprivate borrowing func seizeIfPossible(_ range: PageRange) throws {
+    /// Takes the pages for the device alone.
+    ///
+    /// - Returns: whether it had them, if only until somebody took one back.
+    fileprivate borrowing func seizes(_ range: PageRange) throws -> Bool {
         let image = try MappedBuffer.anonymous(pages: range.count)
         do throws(MirrorError) {
             _ = try exclusive(range, readingInto: image.range.pointer)
+            return true
         } catch {
-            if error.code != .busy && error.code != .noEntry { throw error }
+            if error.code == .noEntry { return true }
+            if error.code == .busy { return false }
+            throw error
         }
     }
 }
