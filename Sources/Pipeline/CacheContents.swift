@@ -23,6 +23,8 @@ public struct CacheThing: Sendable, Equatable {
         case recipients
         /// Journals, runs and reports of bisections.
         case bisections
+        /// Runs and results of the cells of matrices.
+        case matrices
         /// What checkers said about patches.
         case checks
         /// Built kernels.
@@ -105,6 +107,7 @@ extension CacheContents {
         case ("series", 3): return .series
         case ("recipients", 3): return .recipients
         case ("bisections", 2): return .bisections
+        case ("matrices", 2): return .matrices
         case ("checks", 3): return .checks
         // Everything else there is a link, such as `latest`.
         case ("runs", 2): return parts[1].first?.isNumber == true ? .runs : nil

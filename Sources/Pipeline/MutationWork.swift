@@ -71,19 +71,7 @@ struct MutationWork: Sendable {
         var signature = Signature()
         signature.add("kernel", sound.artifact.signature)
         signature.add("guest", "\(selection.guest)")
-        for (name, path) in [
-            ("guest-tests", lab.installation.guestTests), ("guest-init", lab.installation.guestInit),
-            ("expectations", lab.installation.expectations),
-        ] {
-            signature.add(name, try Digest(ofFile: path).description)
-        }
-        for part in ["modules", "abi"] {
-            let folder = lab.installation.kernelPatches + "/" + part
-            for name in try FileManager.default.subpathsOfDirectory(atPath: folder).sorted()
-            where !Files.isFolder("\(folder)/\(name)") {
-                signature.add("\(part)/\(name)", try Digest(ofFile: "\(folder)/\(name)").description)
-            }
-        }
+        try lab.installation.sign(&signature)
         return signature.digest
     }
 

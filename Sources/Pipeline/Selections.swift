@@ -64,6 +64,8 @@ public struct GuestSelection: Sendable, Equatable {
     public var accelerator: AcceleratorChoice
     /// The driver.
     public var driver: Driver
+    /// Shell lines that run in the guest before the tests; each has to succeed.
+    public var preparations: [String] = []
     /// The seed of the tests' random requests and steps; nil for `HMMLAB_SEED`, or a new one for each test.
     public var seed: UInt64?
 

@@ -166,7 +166,7 @@ extension Lab {
         ] + testVariables
 
     /// Variables that the tests themselves heed.
-    fileprivate static let testVariables = ["HMMLAB_SEED", "HMMLAB_STORM_SECONDS", "HMMLAB_MODEL_SECONDS"]
+    static let testVariables = ["HMMLAB_SEED", "HMMLAB_STORM_SECONDS", "HMMLAB_MODEL_SECONDS"]
 
     /// Writes the kernel's configuration and a script that runs the same again from any folder.
     private func writeReproducer(
@@ -245,6 +245,11 @@ struct GuestBoots: Sendable {
         guard selection.driver != .noDriver else { return [] }
         let parameters = machine.coherentModuleParameters.joined(separator: " ")
         return [ModuleRequest(selection.driver.rawValue, parameters: parameters)]
+    }
+
+    /// What the person wants to be done in the guest before the tests.
+    var preparations: [Preparation] {
+        selection.preparations.map { Preparation(command: ["sh", "-c", $0], isRequired: true) }
     }
 
     /// Variables for every test: the driver, and the seed of random requests and the length of storms and explorations where they

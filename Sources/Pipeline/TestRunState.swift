@@ -13,10 +13,11 @@ struct TestRunState {
     private static let spoiledBoots = 5
 
     /// 64 MiB of compressed memory as a swap area, for the tests that need one.
-    private static let swap = [
-        "sh", "-c",
-        "modprobe zram && echo 64M > /sys/block/zram0/disksize && mkswap /dev/zram0 > /dev/null && swapon /dev/zram0",
-    ]
+    private static let swap = Preparation(
+        command: [
+            "sh", "-c",
+            "modprobe zram && echo 64M > /sys/block/zram0/disksize && mkswap /dev/zram0 > /dev/null && swapon /dev/zram0",
+        ], isRequired: false)
 
     private let boots: GuestBoots
     private let keepGoing: Bool
@@ -105,7 +106,8 @@ struct TestRunState {
         }
         let plan = SessionPlan(
             modules: boots.modules,
-            preparations: tests.contains { $0.requirements.contains("swap") } ? [Self.swap] : [], tests: Array(tests),
+            preparations: boots.preparations
+                + (tests.contains { $0.requirements.contains("swap") } ? [Self.swap] : []), tests: Array(tests),
             environment: boots.testEnvironment,
             stopsAfter: endsRun)
         let session = TestSession(plan) { event in
@@ -179,10 +181,10 @@ struct TestRunState {
         if problem.report != nil { return .crash }
         return switch problem.stage {
         // A driver that cannot be loaded leaves nothing to test: the guest is up, and still useless.
-        case .loading: .boot
+        case .loading, .preparing: .boot
         // One that cannot be unloaded has lost a reference somewhere.
         case .unloading: .fail
-        case .booting, .preparing, .testing, .poweringOff: .infra
+        case .booting, .testing, .poweringOff: .infra
         }
     }
 

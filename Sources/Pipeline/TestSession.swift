@@ -9,14 +9,21 @@ import VirtualMachine
 struct SessionPlan: Sendable {
     /// Loaded in this order before the first test, unloaded in the opposite order after the last.
     var modules: [ModuleRequest]
-    /// Run after the modules are loaded; each has to end with status 0.
-    var preparations: [[String]] = []
+    /// Run after the modules are loaded.
+    var preparations: [Preparation] = []
     /// Run in this order.
     var tests: [GuestTest]
     /// Variables for every test.
     var environment: [String: String]
     /// Whether no further test is to run after this outcome.
     var stopsAfter: @Sendable (SessionOutcome) -> Bool = { _ in false }
+}
+
+/// A command that prepares the guest for its tests.
+struct Preparation: Sendable, Equatable {
+    var command: [String]
+    /// Whether nothing is tested without it; otherwise the tests that need it say so themselves.
+    var isRequired: Bool
 }
 
 /// What is told while a session runs.
@@ -273,7 +280,7 @@ struct TestSession: MachineObserver {
         left: Int, at instant: MachineClock.Instant, _ watchdog: inout Watchdog
     ) -> [MachineAction] {
         guard left > 0 else { return next(at: instant, &watchdog) }
-        let command = plan.preparations[plan.preparations.count - left]
+        let command = plan.preparations[plan.preparations.count - left].command
         phase = .preparing(left: left)
         watchdog.testBegan(limit: Self.grace * 2, at: instant)
         return [send(.run(RunRequest(id: "prepare", command, timeoutMilliseconds: 20_000)))]
@@ -284,9 +291,13 @@ struct TestSession: MachineObserver {
     ) -> [MachineAction] {
         guard case .preparing(let left) = phase else { return [] }
         if ending != .exited(0) {
-            let command = plan.preparations[plan.preparations.count - left].joined(separator: " ")
-            // No problem of the run: the tests that need it say so themselves.
-            onEvent(.note("`\(command)` did not succeed in the guest (\(ending))"))
+            let preparation = plan.preparations[plan.preparations.count - left]
+            let text = "`\(preparation.command.joined(separator: " "))` did not succeed in the guest (\(ending))"
+            if preparation.isRequired {
+                problems.append(SessionProblem(stage: .preparing, text: text))
+                return ending == .unkillable ? stop() : powerOff()
+            }
+            onEvent(.note(text))
         }
         // PID 1 starts nothing any more.
         if ending == .unkillable { return stop() }

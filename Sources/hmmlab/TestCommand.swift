@@ -31,6 +31,16 @@ struct TestCommand: AsyncParsableCommand {
             "Make the random requests and steps that a test of an earlier run made: the number it printed.",
             valueName: "number"))
     var seed: UInt64?
+    @Option(
+        help: ArgumentHelp(
+            "Run a shell line in the guest before the tests, which has to succeed; repeatable.", valueName: "line"))
+    var prepare: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Run every combination that this file describes (docs/matrix.md), with the other options for all of them.",
+            valueName: "file"), completion: .file())
+    var matrix: String?
+    @Flag(help: "With --matrix: run what is known from an earlier call again.") var again = false
     @Flag(help: "Build everything, print the whole QEMU command of the first boot, and run no test.") var dryRun = false
     @Flag(
         help: "Exit as git bisect run wants it: 0 good, 1 bad, 125 cannot be tested, 128 wrong usage or interrupted.")
@@ -46,6 +56,11 @@ struct TestCommand: AsyncParsableCommand {
     func validate() throws {
         _ = try kernel.selection()
         _ = try guest.selection()
+        if again && matrix == nil { throw ValidationError("--again needs --matrix.") }
+        if matrix != nil && (ktap != nil || junit != nil) {
+            throw ValidationError(
+                "--matrix has no --ktap and no --junit: each cell's run has a folder of its own with both.")
+        }
         if outputs.count(where: { $0 == "-" }) > 1 {
             throw ValidationError("Only one of --json, --ktap and --junit can go to standard output.")
         }
@@ -69,12 +84,34 @@ struct TestCommand: AsyncParsableCommand {
         }
     }
 
+    private func test(
+        in lab: Lab, _ matrix: TestMatrix, _ selection: TestSelection, _ terminal: Terminal
+    ) async throws -> HarnessCore.ExitCode {
+        let cells = matrix.cells(of: selection)
+        if dryRun {
+            for cell in cells {
+                let command = Command("hmmlab", cell.selection.arguments).shellText
+                printResult(cell.skip.map { "# \(cell.name) is left out: \($0)" } ?? command)
+            }
+            return .passed
+        }
+        let live = LiveMatrix(terminal)
+        let report = try await interruptible(terminal) {
+            try await lab.test(cells, of: matrix, again: again) { live.show($0) }
+        }
+        terminal.clear()
+        if !outputs.contains("-") { for line in MatrixTable.lines(for: report) { printResult(line) } }
+        if let json { try json.write(Document(MatrixDocument(report))) }
+        return report.exitCode
+    }
+
     private func test(in lab: Lab, _ terminal: Terminal) async throws -> HarnessCore.ExitCode {
         var machine = try guest.selection()
-        machine.seed = seed
+        (machine.seed, machine.preparations) = (seed, prepare)
         let selection = TestSelection(
             kernel: try kernel.selection(), guest: machine, suites: suites, filter: filter,
             keepGoing: keepGoing, arguments: Array(CommandLine.arguments.dropFirst()))
+        if let matrix { return try await test(in: lab, try TestMatrix(path: matrix), selection, terminal) }
         if dryRun {
             printResult(try await lab.commandLine(for: selection))
             return .passed

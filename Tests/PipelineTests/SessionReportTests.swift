@@ -133,7 +133,7 @@ struct SessionReportTests {
     @Test("while the guest is prepared is a problem of that stage")
     func preparation() throws {
         var plan = SessionPlan.of("a/b")
-        plan.preparations = [["modprobe", "zram"]]
+        plan.preparations = [Preparation(command: ["modprobe", "zram"], isRequired: false)]
         var guest = ScriptedGuest(plan)
         _ = try guest.boot()
         _ = guest.print(try Console.crash("warning"))
@@ -146,7 +146,7 @@ struct SessionReportTests {
     @Test("is not made of a preparation that fails: it is told, and the tests run")
     func failedPreparation() throws {
         var plan = SessionPlan.of("a/b")
-        plan.preparations = [["modprobe", "zram"]]
+        plan.preparations = [Preparation(command: ["modprobe", "zram"], isRequired: false)]
         var guest = ScriptedGuest(plan)
         _ = try guest.boot()
         #expect(try guest.say(.ended(id: "prepare", .exited(1), milliseconds: 1)) == [GuestTest.of("a/b").request])
@@ -154,10 +154,22 @@ struct SessionReportTests {
         #expect(guest.events.contains { $0.hasPrefix("note `modprobe zram` did not succeed") })
     }
 
+    @Test("is not made of a preparation that is required and fails, but no test runs")
+    func failedRequirement() throws {
+        var plan = SessionPlan.of("a/b")
+        plan.preparations = [Preparation(command: ["false"], isRequired: true)]
+        var guest = ScriptedGuest(plan)
+        _ = try guest.boot()
+        #expect(try guest.say(.ended(id: "prepare", .exited(1), milliseconds: 1)) != [GuestTest.of("a/b").request])
+        #expect(guest.session.problems.map(\.stage) == [.preparing])
+        #expect(guest.session.problems.first?.text.hasPrefix("`false` did not succeed") == true)
+        #expect(guest.session.left.map(\.id) == ["a/b"])
+    }
+
     @Test("is not made of a preparation that hangs: the boot is over")
     func hangingPreparation() throws {
         var plan = SessionPlan.of("a/b")
-        plan.preparations = [["modprobe", "zram"]]
+        plan.preparations = [Preparation(command: ["modprobe", "zram"], isRequired: false)]
         var guest = ScriptedGuest(plan)
         _ = try guest.boot()
         #expect(try guest.say(.ended(id: "prepare", .unkillable, milliseconds: 1)) == [.stopAfterReport])
