@@ -10,6 +10,7 @@ struct TestCommand: AsyncParsableCommand {
         abstract: "Fetch, patch, build and boot a kernel, run test suites in it, and say per test what happened.",
         discussion: """
             Without options: the newest debian:6.12, all suites that the driver and the flavour allow. What is cached is not made again.
+            With --matrix, every combination of what a file describes, and a table: hmmlab test --matrix qemu/matrices/variants.toml
             Exit codes: 0 passed, 1 a test failed or the kernel crashed, 2 it did not build, 3 it did not boot.
             """)
 
