@@ -42,7 +42,9 @@ public struct CellResult: Sendable, Equatable, Codable {
         sentence = SummaryTable.closingLine(for: record)
         lines =
             record.problems.map(\.sentence)
-            + wrong.map { "\($0.id): \($0.explanation.isEmpty ? $0.verdict.rawValue : $0.explanation)" }
+            + wrong.filter { $0.verdict != .boot }.map {
+                "\($0.id): \($0.explanation.isEmpty ? $0.verdict.rawValue : $0.explanation)"
+            }
         exitCode = record.exitCode.rawValue
         seconds = record.ended.timeIntervalSince(record.started)
         folder = report.folder.path

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import HarnessCore
+import ProcessRunner
 import TOMLKit
 
 /// A file of axes: each combination of their values is a cell, a test run of its own (docs/matrix.md).
@@ -49,6 +50,8 @@ public struct TestMatrix: Sendable, Equatable {
 
         /// The cell as one word for a person.
         public var name: String { values.joined(separator: ", ") }
+        /// What runs it by itself, as a shell takes it.
+        public var command: String { Command("hmmlab", selection.arguments).shellText }
     }
 
     private struct Document: Decodable {

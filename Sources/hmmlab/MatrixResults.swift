@@ -18,7 +18,8 @@ final class LiveMatrix: Sendable {
         case .test(.began(let test)):
             guard terminal.isTerminal else { return }
             terminal.progress(.step("\(current.withLock { $0 }): \(test)"))
-        case .test(.ended(let record)) where record.outcome == .unexpected:
+        // Of a guest that does not come up, one line is enough.
+        case .test(.ended(let record)) where record.outcome == .unexpected && record.verdict != .boot:
             terminal.line("\(terminal.colour(record.verdict.rawValue, .red)) \(record.id): \(record.explanation)")
         case .test: break
         case .ended(let cell, let fate):

@@ -91,8 +91,7 @@ struct TestCommand: AsyncParsableCommand {
         let cells = matrix.cells(of: selection)
         if dryRun {
             for cell in cells {
-                let command = Command("hmmlab", cell.selection.arguments).shellText
-                printResult(cell.skip.map { "# \(cell.name) is left out: \($0)" } ?? command)
+                printResult(cell.skip.map { "# \(cell.name) is left out: \($0)" } ?? cell.command)
             }
             return .passed
         }
