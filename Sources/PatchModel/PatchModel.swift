@@ -95,9 +95,11 @@ public struct ModelPatch: Sendable, Equatable {
 
     /// The patch as it is applied to a base: the variant's diff if there is one, with the same author and message.
     ///
+    /// Its origin is ``id``, with `@base` for a variant.
+    ///
     /// - Throws: ``LabError`` `patch-malformed` for a variant that is no diff.
     public func patch(on base: BaseSeries) throws -> Patch {
-        guard let diff = variants[base] else { return patch }
+        guard let diff = variants[base] else { return patch.named(id) }
         return try patch.replacingDiff(diff, origin: "\(id)@\(base)")
     }
 }

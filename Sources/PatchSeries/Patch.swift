@@ -29,7 +29,7 @@ public struct Patch: Sendable, Equatable {
     /// The author; nil for a plain diff.
     public let author: Author?
     /// Where the patch came from: a file's name, `name, mail 3`, or a commit id.
-    public let origin: String
+    public private(set) var origin: String
     /// The bytes as they came: the mail or the plain diff; for a commit its diff.
     public let raw: Data
     /// The diff alone, from the first file's header to the last hunk's end.
@@ -79,6 +79,15 @@ public struct Patch: Sendable, Equatable {
                 "patch-malformed", exit: .usage, "\(Printable.text(origin)) holds no diff",
                 next: "Write it again, or remove it.")
         }
+        return patch
+    }
+
+    /// The same patch under another name.
+    ///
+    /// - Parameter origin: where it came from, as messages say it.
+    public func named(_ origin: String) -> Patch {
+        var patch = self
+        patch.origin = origin
         return patch
     }
 

@@ -31,10 +31,11 @@ struct Judge: Sendable {
     /// A record with what is known about its test.
     func withExpectation(_ record: TestRecord) -> TestRecord {
         var record = record
+        let reports = record.reports.filter { $0.kind != ReportKind.outOfMemory.rawValue }
+        let titles = record.verdict == .skip ? [record.reason] : reports.map(\.title)
         record.expectation =
             known.expectation(
-                for: record.id, seen: record.verdict,
-                titles: record.reports.filter { $0.kind != ReportKind.outOfMemory.rawValue }.map(\.title), in: context)
+                for: record.id, seen: record.verdict, titles: titles, in: context)
             ?? record.expectation
         return record
     }

@@ -18,9 +18,13 @@ public struct KnownOutcome: Sendable, Equatable, Codable {
     public var flavours: [String]?
     /// A word that has to stand on the kernel command line; absent for any.
     public var append: String?
-    /// Part of the kernel report's title that a known crash has; absent for any.
+    /// Patches of our topics (`topic/name`) that together end it; absent for none.
+    public var without: [String]?
+    /// The most processors that the guest may have; absent for any.
+    public var cpus: Int?
+    /// Part of the kernel report's title that a known crash has, or of the reason that a known skip gives; absent for any.
     public var title: String?
-    /// Whether the test passes at other times, so that a pass is no news; absent for no.
+    /// Whether the test ends otherwise at other times, so that it is no news when it does; absent for no.
     public var sometimes: Bool?
     /// Why, in a sentence; shown with every result it explains.
     public var reason: String
@@ -32,6 +36,15 @@ public struct RunContext: Sendable, Equatable {
     var driver: String
     var flavour: String
     var commandLine: String
+    /// The patches of our topics that the kernel has, as `topic/name`.
+    var patches: Set<String> = []
+    /// How many processors the guest has.
+    var cpus = 2
+
+    /// The names among the origins of the patches of a series; a diff for one base only counts as its patch.
+    static func names(of series: AppliedSeries?) -> Set<String> {
+        Set(series?.patches.map { String($0.origin.prefix { $0 != "@" }) } ?? [])
+    }
 }
 
 /// The file `qemu/expectations.toml`.
@@ -58,26 +71,35 @@ public struct KnownOutcomes: Sendable {
     }
 
     /// What is known about a test in a run; an entry for the outcome that was seen is preferred.
+    ///
+    /// - Parameter titles: those of the kernel's reports, or the reason of a skip.
     func expectation(
         for test: String, seen verdict: Verdict, titles: [String], in context: RunContext
     ) -> ExpectedResult? {
         let known = entries.filter {
-            $0.applies(to: test, in: context) && !(verdict == .pass && $0.sometimes == true)
+            $0.applies(to: test, in: context) && !(verdict != $0.outcome && $0.sometimes == true)
         }
         let fitting = known.first { entry in
             entry.outcome == verdict
                 && (entry.title.map { part in !titles.isEmpty && titles.allSatisfy { $0.contains(part) } } ?? true)
         }
-        // A crash of another title is news, so an entry that names a title only explains that title.
-        return (fitting ?? known.first { $0.outcome != verdict }).map { ExpectedResult($0.outcome, reason: $0.reason) }
+        // Another title is news, so an entry that names a title only explains that title.
+        return (fitting ?? known.first { $0.outcome != verdict }).map {
+            ExpectedResult($0.outcome, reason: $0.explanation)
+        }
     }
 }
 
 extension KnownOutcome {
+    /// The reason, and what ends it.
+    var explanation: String { without.map { "\(reason) (not with \($0.joined(separator: " and ")))" } ?? reason }
+
     func applies(to test: String, in context: RunContext) -> Bool {
         tests.contains { Self.matches(test[...], pattern: $0[...]) }
             && (bases?.contains { context.kernelVersion == $0 || context.kernelVersion.hasPrefix($0 + ".") } ?? true)
             && (drivers?.contains(context.driver) ?? true) && (flavours?.contains(context.flavour) ?? true)
+            && (without.map { !context.patches.isSuperset(of: $0) } ?? true)
+            && (cpus.map { context.cpus <= $0 } ?? true)
             && (append.map { context.commandLine.split(separator: " ").contains(Substring($0)) } ?? true)
     }
 

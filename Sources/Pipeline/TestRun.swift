@@ -265,6 +265,7 @@ struct GuestBoots: Sendable {
         let line = (try? request(0).kernelCommandLine) ?? ""
         return RunContext(
             kernelVersion: kernel.base.kernelVersion, driver: selection.driver.rawValue, flavour: kernel.config.flavour,
-            commandLine: line)
+            commandLine: line, patches: RunContext.names(of: kernel.series),
+            cpus: selection.cpus ?? machine.cpus)
     }
 }

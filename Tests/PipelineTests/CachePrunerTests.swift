@@ -86,6 +86,7 @@ struct CachePrunerTests {
             for name in things { try bench.put(name, day: 1) }
             let files = [
                 "images/s.cpio", "series/ab/abc.json", "checks/ab/abc.json", "recipients/ab/abc.json", "bisections/1",
+                "matrices/1",
                 "work/w/index",
             ]
             for name in files { try Files.write("x", to: "\(bench.cache.root)/\(name)") }

@@ -178,7 +178,43 @@ struct KnownOutcomesTests {
         }
         #expect(expectation(.pass) == nil)
         #expect(expectation(.fail) == ExpectedResult(.fail, reason: "it is slow"))
-        #expect(expectation(.crash) == ExpectedResult(.fail, reason: "it is slow"))
+        #expect(expectation(.crash) == nil)
+    }
+
+    @Test(
+        "hold for kernels without all of the patches that end them",
+        arguments: [
+            ([], true), (["mainline/one"], true), (["mainline/one", "fixes/two"], false),
+            (["mainline/one", "fixes/two", "file/three"], false),
+        ] as [(Set<String>, Bool)])
+    func without(patches: Set<String>, isKnown: Bool) {
+        var context = Self.context
+        context.patches = patches
+        let entry = entry { $0.without = ["mainline/one", "fixes/two"] }
+        #expect(entry.applies(to: "mirror/read", in: context) == isKnown)
+        #expect(entry.explanation == "it is so (not with mainline/one and fixes/two)")
+    }
+
+    @Test("explain skips of guests with few processors by their reason", arguments: [1, 2])
+    func processors(count: Int) async throws {
+        let known = try await known(
+            """
+            [[known]]
+            tests = ["*"]
+            outcome = "skip"
+            cpus = 1
+            title = "one processor"
+            sometimes = true
+            reason = "too few"
+            """)
+        var context = Self.context
+        context.cpus = count
+        func expectation(_ verdict: Verdict, _ reason: String) -> ExpectedResult? {
+            known.expectation(for: "mirror/read", seen: verdict, titles: [reason], in: context)
+        }
+        #expect((expectation(.skip, "only one processor") != nil) == (count == 1))
+        #expect(expectation(.skip, "no swap") == nil)
+        #expect(expectation(.fail, "only one processor") == nil)
     }
 
     @Test("are none without a file")
