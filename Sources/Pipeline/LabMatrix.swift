@@ -155,22 +155,26 @@ extension Lab {
         signature.add("kernel", kernel.artifact.signature)
         signature.add("guest", "\(selection.guest)")
         signature.add("tests", "\(selection.suites) \(selection.filter ?? "") \(selection.keepGoing)")
-        for name in Self.testVariables { signature.add(name, environment[name] ?? "") }
-        try installation.sign(&signature)
+        try signPrograms(&signature)
         return signature.digest
     }
 }
 
-extension Installation {
-    /// Adds what every run depends on beside kernel, machine and tests: our programs, modules and expectations.
+extension Lab {
+    /// Adds what every run depends on beside kernel, machine and tests: our programs, what they heed, modules and expectations.
     ///
     /// - Throws: what reading them throws.
-    func sign(_ signature: inout Signature) throws {
-        for (name, path) in [("guest-tests", guestTests), ("guest-init", guestInit), ("expectations", expectations)] {
+    func signPrograms(_ signature: inout Signature) throws {
+        for name in Self.testVariables { signature.add(name, environment[name] ?? "") }
+        let programs = [
+            ("guest-tests", installation.guestTests), ("guest-init", installation.guestInit),
+            ("expectations", installation.expectations),
+        ]
+        for (name, path) in programs {
             signature.add(name, try Digest(ofFile: path).description)
         }
         for part in ["modules", "abi"] {
-            let folder = kernelPatches + "/" + part
+            let folder = installation.kernelPatches + "/" + part
             for name in try FileManager.default.subpathsOfDirectory(atPath: folder).sorted()
             where !Files.isFolder("\(folder)/\(name)") {
                 signature.add("\(part)/\(name)", try Digest(ofFile: "\(folder)/\(name)").description)

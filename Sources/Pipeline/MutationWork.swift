@@ -71,7 +71,7 @@ struct MutationWork: Sendable {
         var signature = Signature()
         signature.add("kernel", sound.artifact.signature)
         signature.add("guest", "\(selection.guest)")
-        try lab.installation.sign(&signature)
+        try lab.signPrograms(&signature)
         return signature.digest
     }
 
