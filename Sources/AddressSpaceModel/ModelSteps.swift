@@ -158,7 +158,12 @@ extension Model {
                 bringBack(process, page)
                 let isOwn = processes[process][page].frame.map { !frames[$0].isFile } ?? false
                 // A pin for reading gets the process a page of its own (gup_must_unshare() in mm/gup.c).
-                if step.verb == .copy, isOwn { frames[frameToWrite(process, page)].mayBeHeld = true }
+                guard step.verb == .copy, isOwn else { continue }
+                let shared = processes[process][page].frame
+                let own = frameToWrite(process, page)
+                frames[own].mayBeHeld = true
+                // The copy is mapped as the shared page was (wp_page_copy() in mm/memory.c).
+                if own != shared { frames[own].mayBeReadOnly = true }
             }
             try expectContents(report, process, reached)
         }

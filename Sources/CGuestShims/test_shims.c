@@ -173,6 +173,21 @@ int test_stay_on_processor(void)
 	return sched_setaffinity(0, sizeof(processors), &processors);
 }
 
+int test_go_to_other_processor(void)
+{
+	cpu_set_t processors;
+	long count = sysconf(_SC_NPROCESSORS_ONLN);
+	int current = sched_getcpu();
+
+	if (current < 0)
+		return -1;
+	CPU_ZERO(&processors);
+	for (long number = 0; number < count; number++)
+		if (number != current)
+			CPU_SET(number, &processors);
+	return sched_setaffinity(0, sizeof(processors), &processors);
+}
+
 int test_copy_descriptor(pid_t process, int descriptor)
 {
 	int process_descriptor = (int)syscall(SYS_pidfd_open, process, 0);

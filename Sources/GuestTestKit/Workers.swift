@@ -40,6 +40,13 @@ public enum Workers {
         try systemCall("sched_setaffinity", file: file, line: line) { test_stay_on_processor() }
     }
 
+    /// Takes this process to another processor, even after ``stayOnOneProcessor(file:line:)``.
+    ///
+    /// - Throws: `EINVAL` where there is none.
+    public static func goToOtherProcessor(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
+        try systemCall("sched_setaffinity", file: file, line: line) { test_go_to_other_processor() }
+    }
+
     private struct Start: @unchecked Sendable {
         // The barrier outlives every thread, because run() joins them all; pthread barriers are made to be shared.
         private let barrier: UnsafeMutablePointer<pthread_barrier_t>

@@ -98,6 +98,16 @@ struct AllowedTests {
         try played.play("0 take 0+1 device 0", answers: [1], then: "a1 - - -")
     }
 
+    @Test func aPinsCopyIsMappedAsTheSharedPageWas() throws {
+        var played = try written()
+        try played.play("0 fork", then: "s1 s2 - -")
+        try played.play("0 copy 0+1", reads: "0:5", then: "s3 s2 - -")
+        try played.play("0 take 0+1 device 0", answers: [1], then: "a3 s2 - -")
+        // The device writes through an entry that may only be read.
+        try played.play("0 device-write 0+1 device 0 stamp 6", then: "s4 s2 - -")
+        try played.play("0 read 0+1", reads: "0:6", then: "s4 s2 - -")
+    }
+
     @Test func whatNobodyKnowsIsLeftOut() throws {
         var played = try written(flaws: .readOnlyPageStays)
         #expect(!played.model.defines(Step(.read, 3..<5)))

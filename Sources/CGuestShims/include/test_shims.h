@@ -41,6 +41,9 @@ int test_die_with_parent(void);
  */
 int test_stay_on_processor(void);
 
+/* Takes the caller to any other processor; EINVAL where there is only one. Reason: as above. */
+int test_go_to_other_processor(void);
+
 /* A copy of a descriptor that another process has open. Reason: pidfd_getfd(2) has no wrapper in glibc. */
 int test_copy_descriptor(pid_t process, int descriptor);
 

@@ -83,3 +83,18 @@ let migrateReclaimTests: [GuestTest] =
         try buffer.range.expectPlace(.swap, "the memory is in swap")
         buffer.range.expectHolds(seed: 1, "the contents come back from swap")
     }
+    + onBothMemories(
+        "migrate/batch-elsewhere", "Pages that another processor has in a batch for later move to the device",
+        needs: [.smp]
+    ) { memory in
+        try Workers.stayOnOneProcessor()
+        // Fewer than fill a batch.
+        let buffer = try MappedBuffer.filled(pages: 8, seed: 1)
+        try buffer.advise(.free)
+        buffer.range.fill(seed: 2)
+        try Workers.goToOtherProcessor()
+        let mirror = try memory.open()
+        try mirror.take(buffer.range, seed: 2)
+        try buffer.range.expectPlace(memory.place, "all of them are on the device")
+        buffer.range.expectHolds(seed: 2, "the contents are right")
+    }
