@@ -14,6 +14,8 @@ public enum GuestMessage: ProtocolMessage {
     case started(id: String)
     /// Some output of a run, at most ``Vocabulary/chunkSize`` bytes, cut anywhere. Wire: `output id= stream= data=`.
     case output(id: String, RunStream, [UInt8])
+    /// What a run that has ended left behind in the kernel, in words; before its `ended`. Wire: `remains id= text=`.
+    case remains(id: String, String)
     /// A run or a shell ended after so long, and nothing that it started is left. No output follows.
     /// Wire: `ended id= how= code= ms=`.
     case ended(id: String, RunEnding, milliseconds: Int)
@@ -77,6 +79,7 @@ extension GuestMessage {
             var frame = Frame("output", ("id", id), ("stream", stream.rawValue))
             frame.add("data", bytes)
             return frame
+        case .remains(let id, let text): return Frame("remains", ("id", id), ("text", text))
         case .ended(let id, let ending, let milliseconds):
             var frame = Frame("ended", ("id", id))
             switch ending {
@@ -117,6 +120,7 @@ extension GuestMessage {
             self = .module(try frame.text("name"), try frame.word("change"), error: frame.optionalText("error"))
         case "started": self = .started(id: try frame.text("id"))
         case "output": self = .output(id: try frame.text("id"), try frame.word("stream"), try frame.bytes("data"))
+        case "remains": self = .remains(id: try frame.text("id"), try frame.text("text"))
         case "ended":
             self = .ended(id: try frame.text("id"), try frame.ending(), milliseconds: try frame.number("ms"))
         case "file":

@@ -25,7 +25,23 @@ struct Judge: Sendable {
     func records(
         of outcome: SessionOutcome, _ findings: [KernelFinding], _ loss: GuestLoss?, boot index: Int
     ) -> [TestRecord] {
-        verdicts(outcome, findings, loss, index).map(withExpectation)
+        withRemains(outcome.remains, verdicts(outcome, findings, loss, index), outcome.test).map(withExpectation)
+    }
+
+    /// Whatever a test says of itself, it did not pass if something is left behind.
+    private func withRemains(_ remains: [String], _ records: [TestRecord], _ test: GuestTest) -> [TestRecord] {
+        guard !remains.isEmpty, var record = records.first else { return records }
+        let output = remains.map { "hmmlab: left behind: \($0)" }
+        if records.count > 1 {
+            // Nobody knows which of them it was.
+            record.name = test.name
+            (record.verdict, record.duration, record.output) = (.pass, 0, [])
+        }
+        record.output += output
+        if record.verdict < .fail {
+            (record.verdict, record.reason) = (.fail, "left behind: " + remains.joined(separator: "; "))
+        }
+        return records.count > 1 ? records + [record] : [record]
     }
 
     /// A record with what is known about its test.

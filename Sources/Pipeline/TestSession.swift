@@ -61,6 +61,8 @@ struct SessionOutcome: Sendable {
     var ending: RunEnding?
     var output: [String]
     var milliseconds: Int
+    /// What it left behind in the kernel, in words.
+    var remains: [String] = []
     /// Reports that the kernel made while it ran.
     var reports: [KernelReport] = []
     /// The kernel's answer to the host's interrupt after a limit had passed: where it hung; no complaint of its own.
@@ -233,6 +235,9 @@ struct TestSession: MachineObserver {
         case .output(_, let stream, let bytes):
             onEvent(.output(stream, bytes))
             take(lines: splitters[stream]?.feed(bytes) ?? [], from: stream)
+            return []
+        case .remains(_, let text):
+            if !isPreparing { current?.remains.append(text) }
             return []
         case .ended(_, let ending, _) where isPreparing:
             return prepared(ending, at: instant, &watchdog)

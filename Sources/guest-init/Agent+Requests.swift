@@ -53,11 +53,17 @@ extension Agent {
     // MARK: - Programs
 
     private func startRun(_ request: RunRequest) {
-        start(request.id) { () throws(SystemError) in try Activity(request) }
+        start(request.id) { () throws(SystemError) in
+            balance = Balance.now()
+            return try Activity(request)
+        }
     }
 
     func startShell(_ request: ShellRequest, device: String? = nil) {
-        start(request.id) { () throws(SystemError) in try Activity(request, device: device) }
+        start(request.id) { () throws(SystemError) in
+            balance = nil
+            return try Activity(request, device: device)
+        }
     }
 
     private func start(_ id: String, _ make: () throws(SystemError) -> Activity) {

@@ -9,6 +9,8 @@ final class Agent {
     private let shellDevice: String?
     var port: ProtocolPort?
     var activity: Activity?
+    /// How things stood before the activity, if it is a run.
+    var balance: Balance?
     /// Whether a task hangs in the kernel, so that nothing more can be run.
     var isStuck = false
 
@@ -139,9 +141,13 @@ final class Agent {
     private func finishActivity() {
         guard let finished = activity, finished.isOver, let ending = finished.ending else { return }
         activity = nil
+        let duration = System.uptime - finished.start
+        if let balance, ending != .unkillable {
+            for line in balance.remains() { send(.remains(id: finished.id, line)) }
+        }
         System.log("end \(finished.id)")
         if ending == .unkillable { isStuck = true }
-        send(.ended(id: finished.id, ending, milliseconds: System.uptime - finished.start))
+        send(.ended(id: finished.id, ending, milliseconds: duration))
         if shellDevice != nil { powerOff(because: "the shell has ended") }
     }
 

@@ -78,6 +78,20 @@ extension EndToEnd {
             #expect(text.contains("1 of 1 trial known from an earlier run"), "\(text)")
         }
 
+        /// Ten of hmmlab's own corpus that one short suite notices: in mm/hmm.c, and in each part of our driver that it uses.
+        @Test func theSampleIsKilled() async throws {
+            defer { tool.remove() }
+            let sample = [
+                "H13", "M05", "M09", "DRV02", "DRV05", "DRV06", "DRV07", "DRV08", "DRV10", "DRV12",
+            ]
+            let output = try await tool.run(
+                ["mutate", "--suite", "mirror", "--json", "-"] + sample.flatMap { ["--mutant", $0] })
+            #expect(output.ending == .exited(0), "\(output.standardError.suffix(3000))")
+            let answer = try JSON.value(Answer.self, from: Data(output.standardOutput.utf8))
+            #expect(answer.scores["mirror"] == .init(killed: 10, judged: 10))
+            #expect(Set(answer.mutants.map(\.id)) == Set(sample))
+        }
+
         @Test func aMutantThatIsUnknown() async throws {
             defer { tool.remove() }
             let output = try await tool.run(["mutate", "--mutant", "H00", "--suite", "mirror"])

@@ -46,7 +46,7 @@ enum Samples {
         + ModuleChange.allCases.map { .module("loop", $0, error: nil) }
         + texts.flatMap { text -> [GuestMessage] in
             [
-                .module(text, .load, error: text), .started(id: text), .written(path: text),
+                .module(text, .load, error: text), .started(id: text), .remains(id: text, text), .written(path: text),
                 .fileFailed(path: text, error: text), .problem(text),
                 .output(id: text, .standardOutput, Array(text.utf8)),
             ]

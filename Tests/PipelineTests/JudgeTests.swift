@@ -29,10 +29,11 @@ struct JudgeTests {
     }
 
     /// The records of a program of the kernel's own that printed something and ended well.
-    private func records(_ output: String...) -> [TestRecord] {
+    private func records(_ output: String..., remains: [String] = []) -> [TestRecord] {
         let context = RunContext(kernelVersion: "6.12.117", driver: "test_hmm", flavour: "fast", commandLine: "")
         let outcome = SessionOutcome(
-            test: .of("kselftest:mm/hmm/fork", form: .ktap), ending: .exited(0), output: output, milliseconds: 5)
+            test: .of("kselftest:mm/hmm/fork", form: .ktap), ending: .exited(0), output: output, milliseconds: 5,
+            remains: remains)
         return Judge(known: KnownOutcomes(), context: context).records(of: outcome, [], nil, boot: 0)
     }
 
@@ -50,6 +51,20 @@ struct JudgeTests {
                 ], [], [],
             ])
         #expect(records("nothing of the kind").first?.warnings.isEmpty == false)
+    }
+
+    @Test("is fail where something is left behind, of a program with many results as one more")
+    func remains() {
+        let one = records("TAP version 13", "1..1", "ok 1 fork", remains: ["3 pages", "a lock"])
+        #expect(one.map(\.verdict) == [.fail] && one.map(\.reason) == ["left behind: 3 pages; a lock"])
+        #expect(one[0].output.suffix(2) == ["hmmlab: left behind: 3 pages", "hmmlab: left behind: a lock"])
+        let bad = records("TAP version 13", "1..1", "not ok 1 fork # why", remains: ["3 pages"])
+        #expect(bad.map(\.verdict) == [.fail] && bad.map(\.reason) == ["why"])
+        #expect(bad[0].output.last == "hmmlab: left behind: 3 pages")
+        let many = records("TAP version 13", "1..2", "ok 1 fork", "ok 2 exit", remains: ["3 pages"])
+        #expect(many.map(\.name) == ["fork", "exit", "hmm/fork"])
+        #expect(many.map(\.verdict) == [.pass, .pass, .fail])
+        #expect(many[2].output == ["hmmlab: left behind: 3 pages"])
     }
 
     @Test(

@@ -23,6 +23,7 @@ struct TestSessionTests {
         #expect(try guest.say(.started(id: "mirror/read")) == [])
         #expect(try guest.say(.output(id: "mirror/read", .standardOutput, Array("one\ntw".utf8))) == [])
         #expect(try guest.say(.output(id: "mirror/read", .standardOutput, Array("o\nrest".utf8))) == [])
+        #expect(try guest.say(.remains(id: "mirror/read", "a page")) == [])
 
         // Neither end alone is enough.
         let end = GuestMessage.ended(id: "mirror/read", .exited(0), milliseconds: 42)
@@ -51,6 +52,7 @@ struct TestSessionTests {
         #expect(outcomes.map(\.ending) == [.exited(0), .exited(4)])
         #expect(outcomes.map(\.output) == [["one", "two", "rest"], []])
         #expect(outcomes.map(\.milliseconds) == [42, 7])
+        #expect(outcomes.map(\.remains) == [["a page"], []])
         #expect(outcomes.flatMap(\.reports).isEmpty)
         #expect(guest.session.problems.isEmpty)
         #expect(

@@ -88,6 +88,23 @@ static const struct file_operations dmirror_fops = {
 	.compat_ioctl = compat_ptr_ioctl,
 };
 
+/* For whoever looks after each test whether something was left behind. */
+static ssize_t pages_in_use_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct dmirror_device *device = container_of(dev, struct dmirror_device, dev);
+	struct hmm_devmem_usage usage;
+
+	hmm_devmem_get_usage(device->dm, &usage);
+	return sysfs_emit(buf, "%llu\n", usage.allocated - usage.freed);
+}
+static DEVICE_ATTR_RO(pages_in_use);
+
+static struct attribute *dmirror_attrs[] = {
+	&dev_attr_pages_in_use.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(dmirror);
+
 static void dmirror_device_free(struct device *dev)
 {
 	struct dmirror_device *device = container_of(dev, struct dmirror_device, dev);
@@ -109,6 +126,7 @@ static struct dmirror_device *dmirror_device_add(unsigned int unit, resource_siz
 	mutex_init(&device->plug_lock);
 	device_initialize(&device->dev);
 	device->dev.release = dmirror_device_free;
+	device->dev.groups = dmirror_groups;
 	device->dev.devt = MKDEV(MAJOR(dmirror_first), unit);
 	ret = dmirror_stats_init(device);
 	if (ret)
