@@ -217,6 +217,11 @@ void *test_move_mapping_onto(void *address, size_t bytes, void *target)
 	return mremap(address, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
 }
 
+void *test_move_pages_onto(void *address, size_t bytes, void *target)
+{
+	return mremap(address, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target);
+}
+
 int test_memory_file(const char *name)
 {
 	return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);

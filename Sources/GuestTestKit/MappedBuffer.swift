@@ -255,6 +255,16 @@ public struct MappedBuffer: ~Copyable, Sendable {
             part.pointer, Int(part.byteCount), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, file, line)
     }
 
+    /// Moves the pages of private anonymous memory onto another mapping of the same length, whose contents go (MREMAP_DONTUNMAP
+    /// of mremap(2)); this one is empty then.
+    public func movePages(
+        onto target: PageRange, file: String = #fileID, line: Int = #line
+    ) throws(SystemCallError) {
+        guard test_move_pages_onto(range.pointer, Int(range.byteCount), target.pointer) == target.pointer else {
+            throw SystemCallError(call: "mremap", code: .current, file: file, line: line)
+        }
+    }
+
     /// Keeps the mapping's pages in memory (mlock(2)).
     public func lock(file: String = #fileID, line: Int = #line) throws(SystemCallError) {
         try systemCall("mlock", file: file, line: line) { mlock(range.pointer, Int(range.byteCount)) }

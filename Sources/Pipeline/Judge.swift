@@ -25,21 +25,24 @@ struct Judge: Sendable {
     func records(
         of outcome: SessionOutcome, _ findings: [KernelFinding], _ loss: GuestLoss?, boot index: Int
     ) -> [TestRecord] {
-        withRemains(outcome.remains, verdicts(outcome, findings, loss, index), outcome.test).map(withExpectation)
+        withRemains(outcome.remains, verdicts(outcome, findings, loss, index).map(withExpectation), outcome.test)
     }
 
-    /// Whatever a test says of itself, it did not pass if something is left behind.
+    /// Whatever a test says of itself, and is known to do, it did not pass if something is left behind.
     private func withRemains(_ remains: [String], _ records: [TestRecord], _ test: GuestTest) -> [TestRecord] {
         guard !remains.isEmpty, var record = records.first else { return records }
-        let output = remains.map { "hmmlab: left behind: \($0)" }
         if records.count > 1 {
             // Nobody knows which of them it was.
             record.name = test.name
-            (record.verdict, record.duration, record.output) = (.pass, 0, [])
+            (record.verdict, record.reason, record.duration, record.output) = (.pass, "", 0, [])
         }
-        record.output += output
-        if record.verdict < .fail {
-            (record.verdict, record.reason) = (.fail, "left behind: " + remains.joined(separator: "; "))
+        record.output += remains.map { "hmmlab: left behind: \($0)" }
+        if record.verdict <= .fail {
+            let text = "left behind: " + remains.joined(separator: "; ")
+            record.reason = record.verdict == .fail && !record.reason.isEmpty ? "\(record.reason); \(text)" : text
+            record.verdict = .fail
+            record.expectation = known.expectation(
+                for: record.id, seen: .fail, titles: [text], in: context, needsTitle: true)
         }
         return records.count > 1 ? records + [record] : [record]
     }

@@ -22,7 +22,8 @@ public struct KnownOutcome: Sendable, Equatable, Codable {
     public var without: [String]?
     /// The most processors that the guest may have; absent for any.
     public var cpus: Int?
-    /// Part of the kernel report's title that a known crash has, or of the reason that a known skip gives; absent for any.
+    /// Part of the kernel report's title that a known crash has, of the reason that a known skip gives, or of what a known
+    /// failure leaves behind; absent for any of a crash or skip, and for a failure that leaves nothing behind.
     public var title: String?
     /// Whether the test ends otherwise at other times, so that it is no news when it does; absent for no.
     public var sometimes: Bool?
@@ -72,12 +73,15 @@ public struct KnownOutcomes: Sendable {
 
     /// What is known about a test in a run; an entry for the outcome that was seen is preferred.
     ///
-    /// - Parameter titles: those of the kernel's reports, or the reason of a skip.
+    /// - Parameters:
+    ///   - titles: those of the kernel's reports, the reason of a skip, or what was left behind.
+    ///   - needsTitle: whether only an entry that names it can explain it.
     func expectation(
-        for test: String, seen verdict: Verdict, titles: [String], in context: RunContext
+        for test: String, seen verdict: Verdict, titles: [String], in context: RunContext, needsTitle: Bool = false
     ) -> ExpectedResult? {
         let known = entries.filter {
             $0.applies(to: test, in: context) && !(verdict != $0.outcome && $0.sometimes == true)
+                && ($0.title != nil || !needsTitle)
         }
         let fitting = known.first { entry in
             entry.outcome == verdict

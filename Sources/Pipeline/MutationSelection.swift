@@ -34,19 +34,22 @@ public struct MutationSelection: Sendable {
     public var guest: GuestSelection
     /// Who is to notice, each by itself.
     public var columns: [Column]
+    /// Only tests whose name matches this regular expression; nil for all.
+    public var filter: String?
     /// Whether what is known from an earlier run is found out again.
     public var again: Bool
 
     /// Makes a selection.
     public init(
         corpus: String? = nil, only: [String] = [], kernel: KernelSelection, guest: GuestSelection,
-        columns: [Column], again: Bool = false
+        columns: [Column], filter: String? = nil, again: Bool = false
     ) {
         self.corpus = corpus
         self.only = only
         self.kernel = kernel
         self.guest = guest
         self.columns = columns
+        self.filter = filter
         self.again = again
     }
 }

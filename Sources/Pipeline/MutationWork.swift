@@ -71,6 +71,7 @@ struct MutationWork: Sendable {
         var signature = Signature()
         signature.add("kernel", sound.artifact.signature)
         signature.add("guest", "\(selection.guest)")
+        signature.add("filter", selection.filter ?? "")
         try lab.signPrograms(&signature)
         return signature.digest
     }
@@ -101,7 +102,8 @@ struct MutationWork: Sendable {
     ) -> TestSelection {
         var guest = selection.guest
         guest.driver = column.driver
-        return TestSelection(kernel: kernel, guest: guest, suites: column.suites, keepGoing: keepGoing)
+        return TestSelection(
+            kernel: kernel, guest: guest, suites: column.suites, filter: selection.filter, keepGoing: keepGoing)
     }
 
     // MARK: - With one

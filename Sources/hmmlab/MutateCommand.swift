@@ -34,6 +34,8 @@ struct MutateCommand: AsyncParsableCommand {
             "A suite, or some with commas between them that run together; repeatable, each has a column of its own. "
                 + "(default: all of hmmlab's own together, and kselftest:mm/hmm)", valueName: "suite"))
     var suites: [String] = []
+    @Option(help: ArgumentHelp("Run only tests whose name matches this regular expression.", valueName: "regex"))
+    var filter: String?
     @Flag(help: "Find everything out again.") var again = false
     @OptionGroup(title: "Kernel") var kernel: KernelOptionGroup
     @OptionGroup(title: "Guest") var guest: GuestOptionGroup
@@ -41,6 +43,10 @@ struct MutateCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Write tables to a file, or to standard output with -.", valueName: "file"))
     var markdown: String?
     @Option(help: JSONOutput.help) var json: JSONOutput?
+
+    private var title: String {
+        "\(kernel.base), \(kernel.flavour)" + (filter.map { ", tests that match `\($0)`" } ?? "")
+    }
 
     func validate() throws {
         _ = try kernel.selection()
@@ -67,14 +73,14 @@ struct MutateCommand: AsyncParsableCommand {
             if let driver = guest.driver { for index in columns.indices { columns[index].driver = driver } }
             let selection = MutationSelection(
                 corpus: corpus, only: only, kernel: try kernel.selection(), guest: try guest.selection(),
-                columns: columns, again: again)
+                columns: columns, filter: filter, again: again)
             let live = LiveMutation(terminal)
             let report = try await interruptible(terminal) { try await lab.mutate(selection) { live.show($0) } }
             terminal.clear()
             if json?.path != "-", markdown != "-" { show(report) }
             if let json { try json.write(Document(MutationDocument(report))) }
             if let markdown {
-                try writeResult(report.markdown(title: "\(kernel.base), \(kernel.flavour)"), to: markdown)
+                try writeResult(report.markdown(title: title), to: markdown)
             }
             let isClean = report.survivors.isEmpty && report.unjudged.isEmpty && report.surprises.isEmpty
             return isClean ? .passed : .testsFailed

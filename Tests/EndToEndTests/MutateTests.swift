@@ -78,14 +78,17 @@ extension EndToEnd {
             #expect(text.contains("1 of 1 trial known from an earlier run"), "\(text)")
         }
 
-        /// Ten of hmmlab's own corpus that one short suite notices: in mm/hmm.c, and in each part of our driver that it uses.
+        /// Ten of hmmlab's own corpus that a few short tests notice: in mm/hmm.c, and in each part of our driver that it uses.
         @Test func theSampleIsKilled() async throws {
             defer { tool.remove() }
             let sample = [
-                "H13", "M05", "M09", "DRV02", "DRV05", "DRV06", "DRV07", "DRV08", "DRV10", "DRV12",
+                "H13", "M01", "M05", "M09", "DRV02", "DRV05", "DRV06", "DRV07", "DRV08", "DRV10",
             ]
             let output = try await tool.run(
-                ["mutate", "--suite", "mirror", "--json", "-"] + sample.flatMap { ["--mutant", $0] })
+                [
+                    "mutate", "--suite", "mirror", "--filter", "^mirror/(snapshot|hugetlb|write|lazy-free)", "--json",
+                    "-",
+                ] + sample.flatMap { ["--mutant", $0] })
             #expect(output.ending == .exited(0), "\(output.standardError.suffix(3000))")
             let answer = try JSON.value(Answer.self, from: Data(output.standardOutput.utf8))
             #expect(answer.scores["mirror"] == .init(killed: 10, judged: 10))

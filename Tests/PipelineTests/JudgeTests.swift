@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import HarnessCore
 import TestResults
 import Testing
 
@@ -29,12 +30,14 @@ struct JudgeTests {
     }
 
     /// The records of a program of the kernel's own that printed something and ended well.
-    private func records(_ output: String..., remains: [String] = []) -> [TestRecord] {
+    private func records(
+        _ output: String..., remains: [String] = [], known: KnownOutcomes = KnownOutcomes()
+    ) -> [TestRecord] {
         let context = RunContext(kernelVersion: "6.12.117", driver: "test_hmm", flavour: "fast", commandLine: "")
         let outcome = SessionOutcome(
             test: .of("kselftest:mm/hmm/fork", form: .ktap), ending: .exited(0), output: output, milliseconds: 5,
             remains: remains)
-        return Judge(known: KnownOutcomes(), context: context).records(of: outcome, [], nil, boot: 0)
+        return Judge(known: known, context: context).records(of: outcome, [], nil, boot: 0)
     }
 
     @Test("comes with a warning where a program of the kernel's own does not speak KTAP as it should")
@@ -59,12 +62,27 @@ struct JudgeTests {
         #expect(one.map(\.verdict) == [.fail] && one.map(\.reason) == ["left behind: 3 pages; a lock"])
         #expect(one[0].output.suffix(2) == ["hmmlab: left behind: 3 pages", "hmmlab: left behind: a lock"])
         let bad = records("TAP version 13", "1..1", "not ok 1 fork # why", remains: ["3 pages"])
-        #expect(bad.map(\.verdict) == [.fail] && bad.map(\.reason) == ["why"])
+        #expect(bad.map(\.verdict) == [.fail] && bad.map(\.reason) == ["why; left behind: 3 pages"])
         #expect(bad[0].output.last == "hmmlab: left behind: 3 pages")
         let many = records("TAP version 13", "1..2", "ok 1 fork", "ok 2 exit", remains: ["3 pages"])
         #expect(many.map(\.name) == ["fork", "exit", "hmm/fork"])
         #expect(many.map(\.verdict) == [.pass, .pass, .fail])
         #expect(many[2].output == ["hmmlab: left behind: 3 pages"])
+    }
+
+    @Test(
+        "is no news where something is left behind only if that is known",
+        arguments: [("", false), ("title = \"3 pages\"", true), ("title = \"4 pages\"", false)])
+    func knownRemains(title: String, isKnown: Bool) async throws {
+        let known = try await withTemporaryFolder { folder in
+            let entry = "tests = [\"*\"]\noutcome = \"fail\"\nreason = \"so\""
+            try Files.write("[[known]]\n\(entry)\n\(title)\n", to: folder + "/known.toml")
+            return try KnownOutcomes(path: folder + "/known.toml")
+        }
+        for line in ["ok 1 fork", "not ok 1 fork"] {
+            let found = records("TAP version 13", "1..1", line, remains: ["3 pages"], known: known)
+            #expect(found.map(\.verdict) == [.fail] && (found.first?.expectation != nil) == isKnown)
+        }
     }
 
     @Test(

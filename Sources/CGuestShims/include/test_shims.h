@@ -53,6 +53,9 @@ void *test_move_mapping(void *address, size_t bytes);
 /* Moves a mapping onto another one, which goes; MAP_FAILED on failure. Reason: variadic, mremap(2). */
 void *test_move_mapping_onto(void *address, size_t bytes, void *target);
 
+/* Moves the pages of a mapping onto another one, which goes, and leaves the mapping; as above. */
+void *test_move_pages_onto(void *address, size_t bytes, void *target);
+
 /* A file in memory, with sealing allowed. Reason: memfd_create(2) needs _GNU_SOURCE. */
 int test_memory_file(const char *name);
 

@@ -70,6 +70,20 @@ let migrateFlagTests: [GuestTest] =
                 "the pages are that the CPU writes")
         },
         GuestTest(
+            "migrate/exclusive-protected-soft-dirty",
+            "Exclusive memory that becomes read-only stays marked as written", needs: [.private]
+        ) {
+            let buffer = try MappedBuffer.filled(pages: span, seed: 1)
+            let mirror = try MirrorDevice(unit: 0)
+            try PageRange.clearSoftDirty()
+            // The kernel faults it in as for a write.
+            try mirror.seize(buffer.range, seed: 1)
+            try buffer.protect(.read)
+            buffer.range.expectHolds(seed: 1, "the CPU reads the contents")
+            try buffer.range.expectPlace(.system, "the pages are the CPU's again")
+            expect(try buffer.range.pagemap().allSatisfy(\.isSoftDirty), "all pages are marked as written")
+        },
+        GuestTest(
             "migrate/exclusive-peer-closes", "A page that is held exclusively survives that its device is cleared",
             needs: [.coherent]
         ) {

@@ -45,6 +45,20 @@ let mirrorInvalidationTests: [GuestTest] = [
         try buffer.range.expectUnmoved(since: before, "the pages are in the same frames")
     },
     GuestTest(
+        "mirror/mremap-leaves-mapping", "The device reads zeros where a mapping's pages have moved from",
+        needs: [.private]
+    ) {
+        let buffer = try MappedBuffer.anonymous(pages: span)
+        let target = try MappedBuffer.anonymous(pages: span)
+        let mirror = try MirrorDevice(unit: 0)
+        try mirror.fill(buffer.range, seed: 1)
+        try buffer.movePages(onto: target.range)
+        try mirror.expectReadsZero(buffer.range, "the device reads zeros at the old address")
+        try mirror.fill(buffer.range, seed: 2)
+        target.range.expectHolds(seed: 1, "what the device writes there is in new pages")
+        try mirror.expectReads(target.range, seed: 1, "the device reads at the new address")
+    },
+    GuestTest(
         "mirror/dontneed", "The device reads zeros after MADV_DONTNEED and not the pages it knew", needs: [.private]
     ) {
         let buffer = try MappedBuffer.anonymous(pages: span)
